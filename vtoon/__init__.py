@@ -1,0 +1,17 @@
+"""vtoon: face video stylization. `vtoon.load()` gives a Stylizer; the rest is in its docstrings."""
+
+__version__ = "0.1.0"
+__all__ = ["Stylizer", "VtoonError", "load"]
+
+
+def __getattr__(name: str):
+    """The public names are imported when they are asked for: `import vtoon` alone stays quick."""
+    if name in ("Stylizer", "load"):
+        from vtoon import stylize
+
+        return getattr(stylize, name)
+    if name == "VtoonError":
+        from vtoon.errors import VtoonError
+
+        return VtoonError
+    raise AttributeError(f"module 'vtoon' has no attribute {name!r}")

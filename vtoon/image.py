@@ -1,0 +1,77 @@
+"""Pixels: the only conversion between uint8 [H, W, 3] and [-1, 1] tensors, image files, preview grids."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vtoon.errors import VtoonError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+
+def to_tensor(image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+    """uint8 [H, W, 3] or [N, H, W, 3] RGB -> float32 [N, 3, H, W] in [-1, 1] (N = 1 for one image)."""
+    x = torch.from_numpy(np.ascontiguousarray(image)).to(device)
+    x = x[None] if x.ndim == 3 else x
+    return x.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+
+
+def to_uint8(x: torch.Tensor, rounding: bool = True) -> np.ndarray:
+    """[N, 3, H, W] in [-1, 1] -> uint8 [N, H, W, 3]. `rounding=False` truncates, as the published VToonify does."""
+    x = x.detach().clamp(-1, 1).add(1).mul(127.5)
+    x = x.round_() if rounding else x
+    return x.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def load_image(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read an image file upright (EXIF rotation applied): uint8 [H, W, 3] RGB and alpha uint8 [H, W] or None.
+
+    Raises VtoonError where the file is missing, empty or no image.
+    """
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            alpha = None
+            if "A" in image.getbands() or "transparency" in image.info:
+                image = image.convert("RGBA")
+                alpha = np.array(image.getchannel("A"))
+            return np.array(image.convert("RGB")), alpha
+    except FileNotFoundError:
+        raise VtoonError(f"{path}: no such file") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise VtoonError(f"{path}: not a readable image ({str(error).splitlines()[0]})") from None
+
+
+def save_image(path: str | os.PathLike, image: np.ndarray, alpha: np.ndarray | None = None) -> None:
+    """Write uint8 [H, W, 3] RGB (PNG and WebP keep `alpha`), complete or not at all."""
+    path = Path(path)
+    picture = Image.fromarray(image)
+    if alpha is not None and path.suffix.lower() in (".png", ".webp"):
+        picture.putalpha(Image.fromarray(alpha))
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    options = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
+    try:
+        picture.save(part, **options)
+        os.replace(part, path)
+    except (OSError, ValueError, KeyError) as error:
+        raise VtoonError(f"{path}: cannot write the image ({error})") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 4) -> np.ndarray:
+    """Contact sheet: rows of equally sized uint8 [H, W, 3] images, white gaps of `gap` px."""
+    height, width = rows[0][0].shape[:2]
+    columns = max(map(len, rows))
+    sheet = np.full((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for y, row in enumerate(rows):
+        for x, image in enumerate(row):
+            top, left = y * (height + gap), x * (width + gap)
+            sheet[top : top + height, left : left + width] = image
+    return sheet
