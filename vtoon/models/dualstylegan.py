@@ -1,0 +1,81 @@
+"""DualStyleGAN (Yang et al. 2022, "Pastiche Master"): StyleGAN2 with an extrinsic style path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vtoon.models.stylegan2 import Generator
+from vtoon.ops import ConvLayer, EqualLinear, PixelNorm
+
+NUM_STRUCTURE_LAYERS = 7  # style rows 0..6 shape the face, the rest colour it (DualStyleGAN, section 3.2)
+
+
+class AdaptiveInstanceNorm(nn.Module):
+    """Scale and shift of each channel from a style (Huang & Belongie 2017).
+
+    `normalize=False` leaves the statistics alone: the same pixels then give the same result in every crop, which the
+    published network, normalising over the whole picture, cannot promise.
+    """
+
+    def __init__(self, channels: int, style_dim: int, normalize: bool = True) -> None:
+        super().__init__()
+        self.style = nn.Linear(style_dim, channels * 2)
+        self.normalize = normalize
+        with torch.no_grad():
+            self.style.bias[:channels] = 1.0
+            self.style.bias[channels:] = 0.0
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        gamma, beta = self.style(style)[:, :, None, None].chunk(2, 1)
+        return gamma * (F.instance_norm(x) if self.normalize else x) + beta
+
+
+class ModResBlock(nn.Module):
+    """Modulative residual block: AdaIN, convolution, AdaIN, convolution; the residual is scaled by the degree."""
+
+    def __init__(self, channels: int, style_dim: int, dilation: int = 1, normalize: bool = True) -> None:
+        super().__init__()
+        self.conv = ConvLayer(channels, channels, 3, dilation=dilation)
+        self.conv2 = ConvLayer(channels, channels, 3, dilation=dilation)
+        self.norm = AdaptiveInstanceNorm(channels, style_dim, normalize)
+        self.norm2 = AdaptiveInstanceNorm(channels, style_dim, normalize)
+        with torch.no_grad():
+            for layer in (self.conv[0], self.conv2[0]):
+                layer.weight *= 0.01
+
+    def forward(self, x: Tensor, style: Tensor, weight: Tensor) -> Tensor:
+        """x: [N, C, H, W]; style: [N, D]; weight: [N, 1] in [0, 1]."""
+        out = self.conv(self.norm(x, style))
+        out = self.conv2(self.norm2(out, style))
+        return x + out * weight[:, :, None, None]
+
+
+class DualStyleGAN(nn.Module):
+    """Generator plus the extrinsic path: `style` is T_c, `res[:7]` the ModRes blocks, `res[7:]` T_s."""
+
+    def __init__(
+        self,
+        size: int,
+        style_dim: int = 512,
+        mapping_layers: int = 8,
+        channels: Mapping[int, int] | None = None,
+        structure_channels: int = 512,
+    ) -> None:
+        super().__init__()
+        self.style = nn.Sequential(
+            PixelNorm(), *(EqualLinear(style_dim, style_dim, lr_mul=0.01, activation=True) for _ in range(2))
+        )
+        self.generator = Generator(size, style_dim, mapping_layers, channels)
+        blocks = NUM_STRUCTURE_LAYERS if structure_channels else 0
+        self.res = nn.ModuleList(ModResBlock(structure_channels, style_dim) for _ in range(blocks))
+        for _ in range(NUM_STRUCTURE_LAYERS - blocks):
+            self.res.append(nn.Identity())
+        for _ in range(NUM_STRUCTURE_LAYERS, self.generator.num_latents):
+            layer = EqualLinear(style_dim, style_dim)
+            with torch.no_grad():
+                layer.weight.copy_(torch.eye(style_dim) / layer.scale)
+            self.res.append(layer)

@@ -1,0 +1,198 @@
+"""VToonify (Yang et al. 2022, "VToonify: controllable high-resolution portrait video style transfer").
+
+One class for the published networks (D: on DualStyleGAN, T: on Toonify) and for the small built-in one. A
+fully-convolutional encoder replaces the generator's layers below 32 px; its features are fused into the layers above.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from vtoon.models.dualstylegan import NUM_STRUCTURE_LAYERS, AdaptiveInstanceNorm, DualStyleGAN, ModResBlock
+from vtoon.models.stylegan2 import Generator, published_channels
+
+BOTTLENECK = 32  # px: where the encoder meets the generator
+FIRST_CONV = 6  # generator.convs[6] is the first layer above 32 px
+MOD_RES_DILATIONS = (1, 4, 4, 2, 2, 1, 1)  # of res[0..6]; res[0] is in the published files but never used
+
+
+@dataclass(frozen=True)
+class VToonifyConfig:
+    """Everything that decides the network's shape. The defaults are the published VToonify-D."""
+
+    backbone: str = "dualstylegan"  # or "toonify"
+    in_size: int = 256  # px, nominal: any multiple of 8 works
+    out_size: int = 1024
+    in_channels: int = 22  # RGB and 19 parsing logits; 3 without a parsing network
+    style_dim: int = 512
+    mapping_layers: int = 8
+    stem_channels: int = 32
+    channels: dict[int, int] = field(default_factory=published_channels)  # resolution -> channels
+    normalize: bool = True  # instance normalisation inside AdaIN
+    extrinsic_blocks: bool = True  # carry DualStyleGAN's own ModRes blocks, which inference never runs
+
+    def __post_init__(self) -> None:
+        if self.backbone not in ("dualstylegan", "toonify"):
+            raise ValueError(f"backbone is {self.backbone!r}; it must be 'dualstylegan' or 'toonify'")
+        object.__setattr__(self, "channels", {int(k): int(v) for k, v in self.channels.items()})
+
+    @property
+    def num_latents(self) -> int:
+        """Rows of a style code."""
+        return 2 * int(math.log2(self.out_size)) - 2
+
+    @property
+    def upscale(self) -> int:
+        """Output pixels per input pixel."""
+        return self.out_size // self.in_size
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+class ResBlock(nn.Module):
+    """The encoder's residual block, output divided by sqrt 2 to keep the variance."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.lrelu = nn.LeakyReLU(0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.lrelu(self.conv2(self.lrelu(self.conv(x))))
+        return (out + x) / math.sqrt(2)
+
+
+class Fusion(nn.Module):
+    """Degree-aware fusion: a mask predicted from both features decides how much of the encoder's comes through."""
+
+    def __init__(self, channels: int, normalize: bool = True, label_dim: int = 128) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels * 2, channels, 3, padding=1)
+        self.norm = AdaptiveInstanceNorm(channels * 2, label_dim, normalize)
+        self.conv2 = nn.Conv2d(channels * 2, 1, 3, padding=1)
+        self.linear = nn.Sequential(nn.Linear(1, 64), nn.LeakyReLU(0.2), nn.Linear(64, label_dim), nn.LeakyReLU(0.2))
+
+    def forward(self, f_g: Tensor, f_e: Tensor, degree: Tensor) -> tuple[Tensor, Tensor]:
+        """Generator and encoder features [N, C, H, W], degree [N, 1] -> fused [N, C, H, W], mask [N, 1, H, W]."""
+        seen = self.norm(torch.cat([f_g, (f_g - f_e).abs()], 1), self.linear(degree))
+        mask = self.conv2(seen).relu().tanh()
+        return self.conv(torch.cat([f_g, f_e * mask], 1)), mask
+
+
+class VToonify(nn.Module):
+    """Photo (and parsing logits) to drawing at `upscale` times the size. H and W must be multiples of 8."""
+
+    def __init__(self, config: VToonifyConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or VToonifyConfig()
+        c, dual = config.channels, config.backbone == "dualstylegan"
+        if dual:
+            extrinsic = c[BOTTLENECK] if config.extrinsic_blocks else 0
+            self.generator = DualStyleGAN(config.out_size, config.style_dim, config.mapping_layers, c, extrinsic)
+        else:
+            self.generator = Generator(config.out_size, config.style_dim, config.mapping_layers, c)
+        levels = [2**k for k in range(int(math.log2(config.in_size)), int(math.log2(BOTTLENECK)) - 1, -1)]
+        self.encoder = self._build_encoder(config, levels)
+        fused = levels[::-1]  # 32 px first
+        if config.out_size == config.in_size:
+            fused = fused[:-1]  # no generator layer is left above the input's own resolution
+        self.fusion_skip = nn.ModuleList(nn.Conv2d(c[r] + 3, 3, 3, padding=1) for r in fused)
+        if dual:
+            self.fusion_out = nn.ModuleList(Fusion(c[r], config.normalize) for r in fused)
+            self.res = nn.ModuleList(
+                ModResBlock(c[BOTTLENECK], config.style_dim, dilation, config.normalize)
+                for dilation in MOD_RES_DILATIONS
+            )
+        else:
+            self.fusion_out = nn.ModuleList(nn.Conv2d(c[r] * 2, c[r], 3, padding=1) for r in fused)
+        self._init_new_layers()
+
+    @staticmethod
+    def _build_encoder(config: VToonifyConfig, levels: list[int]) -> nn.ModuleList:
+        c, act = config.channels, lambda: nn.LeakyReLU(0.2)
+        stem, first = config.stem_channels, c[levels[0]]
+        encoder = nn.ModuleList()
+        encoder.append(
+            nn.Sequential(
+                nn.Conv2d(config.in_channels, stem, 3, padding=1), act(), nn.Conv2d(stem, first, 3, padding=1), act()
+            )
+        )
+        for above, here in pairwise(levels):
+            down = nn.Conv2d(c[above], c[here], 3, stride=2, padding=1)
+            encoder.append(nn.Sequential(down, act(), nn.Conv2d(c[here], c[here], 3, padding=1), act()))
+        encoder.append(nn.ModuleList(ResBlock(c[BOTTLENECK]) for _ in range(NUM_STRUCTURE_LAYERS - 1)))
+        encoder.append(nn.Conv2d(c[BOTTLENECK], 3, 1))
+        return encoder
+
+    def _init_new_layers(self) -> None:
+        """Kaiming for the encoder; each fusion starts as 'pass the generator's feature on' (VToonify, section 4.2)."""
+        for module in self.encoder.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=0.2, mode="fan_in")
+                nn.init.zeros_(module.bias)
+        for layer in (*self.fusion_out, *self.fusion_skip):
+            conv = layer.conv if isinstance(layer, Fusion) else layer
+            with torch.no_grad():
+                nn.init.kaiming_normal_(conv.weight, a=0.2, mode="fan_in").mul_(0.01)
+                nn.init.dirac_(identity := torch.zeros_like(conv.weight))
+                conv.weight += identity
+                conv.bias.zero_()
+
+    @property
+    def synthesis(self) -> Generator:
+        """The StyleGAN2 generator inside."""
+        return self.generator.generator if isinstance(self.generator, DualStyleGAN) else self.generator
+
+    def zplus2wplus(self, z_plus: Tensor) -> Tensor:
+        """[N, L, D] in Z+ to W+, row by row through the mapping network."""
+        n, rows, dim = z_plus.shape
+        return self.synthesis.style(z_plus.reshape(n * rows, dim)).reshape(n, rows, dim)
+
+    def encode(self, x: Tensor, style: Tensor, degree: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """The start for the generator (feature and RGB skip at 1/8 of the size) and the encoder features."""
+        features = []
+        for block in self.encoder[:-2]:
+            x = block(x)
+            features.append(x)
+        for i, block in enumerate(self.encoder[-2], start=1):
+            x = block(x)
+            if self.config.backbone == "dualstylegan":
+                x = self.res[i](x, self.generator.style(style[:, i]), degree)
+        return x, self.encoder[-1](x), features[::-1]
+
+    def forward(
+        self, x: Tensor, style: Tensor, degree: Tensor | None = None, return_masks: bool = False
+    ) -> Tensor | tuple[Tensor, list[Tensor]]:
+        """x: [N, in_channels, H, W], RGB in [-1, 1] (then logits / 16); style: W+ [N, L, D]; degree: [N, 1] in [0, 1].
+
+        Returns RGB [N, 3, H * upscale, W * upscale], about [-1, 1], and with `return_masks` the fusion masks too.
+        """
+        dual, masks = self.config.backbone == "dualstylegan", []
+        degree = x.new_full((x.shape[0], 1), 0.5) if degree is None else degree
+        out, skip, features = self.encode(x, style, degree)
+        if dual:
+            rows = [self.generator.res[i](style[:, i]) for i in range(NUM_STRUCTURE_LAYERS, style.shape[1])]
+            style = torch.cat([style[:, :NUM_STRUCTURE_LAYERS], torch.stack(rows, 1)], 1)  # T_s
+        g = self.synthesis
+        for k in range(len(g.convs[FIRST_CONV:]) // 2):
+            i = FIRST_CONV + 2 * k
+            if k < len(self.fusion_out):
+                f_e = features[k]
+                if dual:
+                    out, mask = self.fusion_out[k](out, f_e, degree)
+                    masks.append(mask)
+                    f_e = f_e * mask
+                else:
+                    out = self.fusion_out[k](torch.cat([out, f_e], 1))
+                skip = self.fusion_skip[k](torch.cat([skip, f_e], 1))
+            out = g.convs[i](out, style[:, i + 1])
+            out = g.convs[i + 1](out, style[:, i + 2])
+            skip = g.to_rgbs[i // 2](out, style[:, i + 3], skip)
+        return (skip, masks) if return_masks else skip

@@ -1,0 +1,18 @@
+"""StyleGAN2's building blocks in plain PyTorch: nothing to compile."""
+
+from vtoon.ops.fir import Blur, Upsample, fir_kernel, upfirdn2d
+from vtoon.ops.layers import ConvLayer, EqualConv2d, EqualLinear, FusedLeakyReLU, PixelNorm
+from vtoon.ops.modulated import ModulatedConv2d
+
+__all__ = [
+    "Blur",
+    "ConvLayer",
+    "EqualConv2d",
+    "EqualLinear",
+    "FusedLeakyReLU",
+    "ModulatedConv2d",
+    "PixelNorm",
+    "Upsample",
+    "fir_kernel",
+    "upfirdn2d",
+]

@@ -1,0 +1,52 @@
+"""FIR resampling (Karras et al. 2019, "A style-based generator architecture", section 3)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BINOMIAL = (1.0, 3.0, 3.0, 1.0)
+
+
+def fir_kernel(taps: tuple[float, ...] = BINOMIAL, gain: float = 1.0) -> Tensor:
+    """Separable FIR filter [T, T] that sums to `gain`."""
+    k = torch.tensor(taps, dtype=torch.float32)
+    k = torch.outer(k, k)
+    return k * (gain / k.sum())
+
+
+def upfirdn2d(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0)) -> Tensor:
+    """Insert `up - 1` zeros between samples, pad (before, after) on both axes, convolve, keep every `down`-th.
+
+    x: [N, C, H, W]; kernel: [T, T]. Returns [N, C, (H * up + sum(pad) - T) // down + 1, same for W].
+    """
+    n, c, h, w = x.shape
+    if up > 1:
+        x = F.pad(x.reshape(n, c, h, 1, w, 1), (0, up - 1, 0, 0, 0, up - 1)).reshape(n, c, h * up, w * up)
+    x = F.pad(x, (*pad, *pad))
+    weight = kernel.flip(0, 1).to(x.dtype).expand(c, 1, *kernel.shape)
+    return F.conv2d(x, weight, stride=down, groups=c)
+
+
+class Blur(nn.Module):
+    """Low-pass filter at constant resolution; `gain` 4 makes up for the zeros of a transposed convolution."""
+
+    def __init__(self, pad: tuple[int, int], gain: float = 1.0) -> None:
+        super().__init__()
+        self.register_buffer("kernel", fir_kernel(gain=gain))
+        self.pad = pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        return upfirdn2d(x, self.kernel, pad=self.pad)
+
+
+class Upsample(nn.Module):
+    """Twice the size by zero insertion and the [1, 3, 3, 1] filter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kernel", fir_kernel(gain=4.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return upfirdn2d(x, self.kernel, up=2, pad=(2, 1))

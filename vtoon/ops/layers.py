@@ -1,0 +1,70 @@
+"""Layers with an equalized learning rate: weights are stored at unit variance and scaled when used
+(Karras et al. 2018, "Progressive growing of GANs", section 4.1)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SQRT2 = math.sqrt(2.0)
+
+
+class PixelNorm(nn.Module):
+    """Scale each latent [N, D] to unit mean square over D."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+
+
+class FusedLeakyReLU(nn.Module):
+    """Bias, leaky ReLU of slope 0.2, gain sqrt 2."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.bias.view(1, -1, *([1] * (x.ndim - 2)))
+        return F.leaky_relu(x + bias, 0.2) * SQRT2
+
+
+class EqualLinear(nn.Module):
+    """Linear layer, optionally followed by the fused leaky ReLU (`activation=True`)."""
+
+    def __init__(
+        self, in_dim: int, out_dim: int, bias_init: float = 0.0, lr_mul: float = 1.0, activation: bool = False
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_dim, in_dim) / lr_mul)
+        self.bias = nn.Parameter(torch.full((out_dim,), float(bias_init)))
+        self.scale = lr_mul / math.sqrt(in_dim)
+        self.lr_mul = lr_mul
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.linear(x, self.weight * self.scale, self.bias * self.lr_mul)
+        return F.leaky_relu(x, 0.2) * SQRT2 if self.activation else x
+
+
+class EqualConv2d(nn.Module):
+    """Convolution without bias, padded to keep the size."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
+        self.scale = 1.0 / math.sqrt(in_channels * kernel**2)
+        self.dilation = dilation
+        self.padding = kernel // 2 + dilation - 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.scale, padding=self.padding, dilation=self.dilation)
+
+
+class ConvLayer(nn.Sequential):
+    """Equalized convolution, bias, leaky ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, dilation: int = 1) -> None:
+        super().__init__(EqualConv2d(in_channels, out_channels, kernel, dilation), FusedLeakyReLU(out_channels))
