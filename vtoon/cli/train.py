@@ -1,0 +1,101 @@
+"""`python train_vtoonify_t.py` and `train_vtoonify_d.py`: distil a teacher into the small network."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+
+from vtoon.errors import VtoonError
+from vtoon.models.builtin import BuiltinVToonify
+from vtoon.train.distributed import init_distributed
+from vtoon.train.looks import LOOKS, PALETTES, finish
+from vtoon.train.pairs import draw, prepare_faces
+from vtoon.train.recipes.distill import DistillOptions, VToonifyDistill
+from vtoon.train.teacher import PairTeacher, look_teacher, looks_version
+from vtoon.train.trainer import TrainOptions, fit
+from vtoon.weights.checkpoint import load_checkpoint
+from vtoon.weights.dlib_embedding import load_face_embedding
+
+Weight = Annotated[float, tyro.conf.arg(metavar="WEIGHT")]
+
+
+@dataclass(frozen=True)
+class TrainArgs:
+    """Train the small VToonify on drawings of your photos by the built-in looks."""
+
+    faces: list[Path] = field(default_factory=list)
+    """Folders of portraits, any size; faces are found and aligned once."""
+    name: str = "vtoonify_t"
+    """The run's folder under --runs: state, previews, curves, model.safetensors."""
+    looks: list[str] = field(default_factory=lambda: list(LOOKS))
+    """Which looks to learn, by name."""
+    init: Path | None = None
+    """Start from this model's weights (transfer); looks it does not know start from its first one."""
+    iter: int = 6000
+    """Optimizer steps."""
+    batch: int = 8
+    """Pairs a step, for each process."""
+    size: int = 160
+    """Side of a training view, px, a multiple of 8."""
+    lr: float = 1.5e-3
+    rec_loss: Weight = 1.0
+    grad_loss: Weight = 2.0
+    perc_loss: Weight = 0.3
+    tmp_loss: Weight = 2.0
+    adv_loss: Weight = 0.02
+    adv_from: float = 0.5
+    """The discriminator joins after this fraction of the run."""
+    seed: int = 0
+    save_every: int = 500
+    preview_every: int = 500
+    device: str = "cuda" if torch.cuda.is_available() else "cpu"
+    runs: Path = Path("runs")
+    """Where runs and the cache of drawings live."""
+    photo_credit: str = "not stated"
+    """Source and licence of the photos, kept in the model file."""
+
+
+def train(args: TrainArgs) -> Path:
+    """Prepare faces and drawings, then train or resume. Returns the model file."""
+    unknown = [name for name in args.looks if name not in LOOKS]
+    if unknown:
+        raise VtoonError(f"look {unknown[0]!r} does not exist; choose from {', '.join(LOOKS)}")
+    if args.size % 8 or args.size < 64:
+        raise VtoonError(f"--size {args.size}: it must be a multiple of 8, at least 64")
+    init_distributed()
+    torch.manual_seed(args.seed)
+    faces = prepare_faces(args.faces, args.runs / "cache")
+    drawings = {name: draw(faces, name, look_teacher(name), looks_version()) for name in args.looks}
+    teacher = PairTeacher(faces, drawings, PALETTES, args.size, finish)
+    model = BuiltinVToonify(args.looks, list(PALETTES))
+    if args.init:
+        start = load_checkpoint(args.init).model
+        model.net.load_state_dict(start.net.state_dict())
+        model.codes = start.codes.grow(args.looks, list(PALETTES))
+    shared = {k: v for k, v in vars(args).items() if k in DistillOptions.__dataclass_fields__}
+    options = DistillOptions(steps=args.iter, **shared)
+
+    def provenance(step: int) -> dict:
+        photos = {"count": len(faces), "credit": args.photo_credit}
+        return {"command": " ".join(sys.argv), "steps": step, "batch": args.batch, "photos": photos}
+
+    perceptual = load_face_embedding() if args.perc_loss else None
+    recipe = VToonifyDistill(model, teacher, options, perceptual, args.device, provenance)
+    folder = args.runs / args.name
+    run = TrainOptions(folder, args.iter, preview_every=args.preview_every, save_every=args.save_every)
+    done = fit(recipe, run)
+    print(f"{done} of {args.iter} steps done: {folder / 'model.safetensors'}")
+    return folder / "model.safetensors"
+
+
+def main() -> None:
+    """Command line of the training launchers."""
+    try:
+        train(tyro.cli(TrainArgs, config=(tyro.conf.FlagConversionOff,), use_underscores=True))
+    except VtoonError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,0 +1,78 @@
+"""What every attractive drawing of a face does first: calm skin, clear eyes, clean teeth. All on Lab images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vtoon.train.looks.regions import Face
+from vtoon.train.looks.tone import blur, guided, kuwahara, mix, smoothstep, steps, tensor
+
+
+def smooth(face: Face, strength: float = 1.0) -> np.ndarray:
+    """Lab [H, W, 3] without texture: skin strongly smoothed, hair and clothes into clean masses, eyes little."""
+    lab, light, unit = face.lab, face.lab[..., 0], face.unit
+    masses = kuwahara(lab, tensor(light, 4 * unit)[:2], 6 * unit * strength)
+    skin = guided(lab, blur(light, 2 * unit), 14 * unit * strength, 0.10 * strength)
+    skin = guided(skin, skin[..., 0], 8 * unit, 0.05)
+    fine = guided(lab, light, 3 * unit, 0.03)
+    fine[..., 0] += 0.6 * (fine[..., 0] - blur(fine[..., 0], 10 * unit))  # crisper, as make-up does
+    result = mix(masses, skin, face.skin)
+    return mix(result, fine, np.clip(face.drawn + face.eyes, 0, 1) * 0.8)
+
+
+def cel(light: np.ndarray, face: Face, count: float, hardness: float, flat: float) -> np.ndarray:
+    """Cel shading of L: `count` soft tones, the middle of one of them on the skin; `flat` 1 is tones only."""
+    middle = float(face.skin_lab[0]) * count - 0.5
+    return mix(light, steps(light, count, hardness, middle % 1.0), flat)
+
+
+def lift(light: np.ndarray, face: Face, strength: float = 0.25) -> np.ndarray:
+    """Brighten L by a curve so that the skin moves part of the way to a well lit tone; never darkens."""
+    skin = float(np.clip(face.skin_lab[0], 0.1, 0.95))
+    wanted = skin + strength * max(0.0, 0.78 - skin)
+    gamma = float(np.log(wanted) / np.log(skin))
+    return np.power(np.clip(light, 1e-4, 1), gamma)
+
+
+def warm_shadows(lab: np.ndarray, face: Face, strength: float) -> np.ndarray:
+    """More colour in the shaded skin, as light that comes through it gives; keeps pale faces from turning grey."""
+    depth = smoothstep(float(face.skin_lab[0]) + 0.08 - lab[..., 0], 0.0, 0.35)
+    pallor = np.clip(0.24 / max(float(np.hypot(*face.skin_lab[1:])), 0.05) - 1, 0, 0.6)
+    gain = 1 + strength * np.maximum(depth, pallor) * face.skin
+    rosy = np.float32([0.12, 0.0]) * (strength * depth * face.skin)[..., None]  # olive shadows look ill
+    return np.dstack([lab[..., 0], lab[..., 1:] * gain[..., None] + rosy])
+
+
+def clear_eyes(lab: np.ndarray, face: Face, strength: float = 1.0) -> np.ndarray:
+    """White the whites, brighten and colour the iris, keep pupil and catchlight. Dark glasses stay dark."""
+    light, chroma = face.lab[..., 0], np.hypot(face.lab[..., 1], face.lab[..., 2])
+    inside = face.eyes * strength
+    local = blur(light * face.eyes, 8 * face.unit) / (blur(face.eyes, 8 * face.unit) + 1e-3)
+    white = (
+        inside
+        * smoothstep(light - local, 0.0, 0.12)
+        * smoothstep(light, 0.16, 0.38)
+        * (1 - smoothstep(chroma, 0.2, 0.35))
+    )
+    iris = inside * (1 - white) * smoothstep(light, 0.08, 0.22)
+    bright = lab[..., 0] + white * np.clip(0.96 - lab[..., 0], 0, 0.30) * 0.9 + iris * 0.07
+    colour = lab[..., 1:] * (1 - 0.75 * white + 0.3 * iris)[..., None]
+    colour[..., 0] -= inside * np.maximum(colour[..., 0] - 0.12, 0) * 0.8  # tired red rims
+    spark = inside * smoothstep(light - blur(light, 5 * face.unit), 0.10, 0.25)
+    return np.dstack([np.clip(mix(bright, np.float32(1.0), spark), 0, 1), colour])
+
+
+def clean_teeth(lab: np.ndarray, face: Face) -> np.ndarray:
+    """One clean white shape for the teeth, one dark shape behind them."""
+    light, unit = face.lab[..., 0], face.unit
+    chroma, redness = np.hypot(face.lab[..., 1], face.lab[..., 2]), face.lab[..., 1]
+    lips = redness[face.lips > 0.7]
+    lip_redness = max(float(np.median(lips)) if lips.size else 0.2, 0.08)
+    pale = (1 - smoothstep(chroma, 0.22, 0.40)) * (1 - smoothstep(redness / lip_redness, 0.6, 0.9))
+    likely = face.mouth * smoothstep(light, 0.38, 0.58) * pale
+    teeth = smoothstep(blur(likely, 3.5 * unit), 0.35, 0.6) * smoothstep(face.mouth, 0.2, 0.6)
+    shade = np.clip(0.78 + 0.2 * blur(light, 8 * unit), 0, 0.96)
+    result = lab.copy()
+    result[..., 0] = mix(lab[..., 0], shade, teeth)
+    result[..., 1:] *= (1 - 0.8 * teeth)[..., None]
+    return result

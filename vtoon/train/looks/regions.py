@@ -1,0 +1,129 @@
+"""Where the parts of a face are: soft masks from the 68 landmarks, and the skin from its colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from vtoon.train.looks.tone import blur, smoothstep, stretched, to_lab
+from vtoon.types import Landmarks
+
+UNIT_EYE_DISTANCE = 128.0  # every length in the looks is in units: px of a face whose eyes are this far apart
+
+
+@dataclass(frozen=True)
+class Face:
+    """A photo and the parts of its largest face. Masks are float32 [H, W] in [0, 1], soft at the border."""
+
+    image: np.ndarray  # uint8 [H, W, 3] RGB
+    landmarks: Landmarks
+
+    @cached_property
+    def unit(self) -> float:
+        """Pixels of one unit of length."""
+        return self.landmarks.eye_distance / UNIT_EYE_DISTANCE
+
+    @cached_property
+    def up(self) -> np.ndarray:
+        """[2] unit vector from the mouth to the eyes."""
+        left, right = self.landmarks.eyes
+        vector = (left + right) / 2 - self.landmarks.mouth
+        return vector / max(float(np.hypot(*vector)), 1e-6)
+
+    @cached_property
+    def lab(self) -> np.ndarray:
+        """float32 [H, W, 3]: L in [0, 1], a and b about [-1, 1]; the tones of the head fill the range."""
+        lab = to_lab(self.image)
+        return stretched(lab, lab[..., 0][self.near > 0.5])
+
+    @cached_property
+    def eyes(self) -> np.ndarray:
+        """The openings of the eyes, slightly grown."""
+        points = self.landmarks.points
+        return self._polygons([_grown(points[36:42], 1.12), _grown(points[42:48], 1.12)], feather=2.0)
+
+    @cached_property
+    def mouth(self) -> np.ndarray:
+        """Between the lips: teeth and tongue."""
+        return self._polygons([self.landmarks.points[60:68]], feather=2.0)
+
+    @cached_property
+    def lips(self) -> np.ndarray:
+        """Both lips without what is between them."""
+        return np.clip(self._polygons([self.landmarks.points[48:60]], feather=3.0) - self.mouth, 0, 1)
+
+    @cached_property
+    def oval(self) -> np.ndarray:
+        """The face with its forehead."""
+        points, size = self.landmarks.points, self.landmarks.eye_distance
+        forehead = points[17:27] + self.up * size * 0.62
+        return self._polygons(
+            [cv2.convexHull(np.vstack([points[:17], forehead]).astype(np.float32))[:, 0]], feather=8.0
+        )
+
+    @cached_property
+    def drawn(self) -> np.ndarray:
+        """What an artist draws with a line inside a face: eyes, brows, nose base, lips."""
+        points = self.landmarks.points
+        parts = [_grown(points[36:42], 1.45), _grown(points[42:48], 1.45), _grown(points[48:60], 1.12)]
+        parts += [_band(points[17:22], self.up, 9 * self.unit), _band(points[22:27], self.up, 9 * self.unit)]
+        parts += [_band(points[31:36], self.up, 9 * self.unit)]
+        return self._polygons(parts, feather=7.0)
+
+    @cached_property
+    def jaw(self) -> np.ndarray:
+        """A band along the jaw line, where the outline of the face may be."""
+        canvas = np.zeros(self.image.shape[:2], np.uint8)
+        line = np.round(self.landmarks.points[:17] * 16).astype(np.int32)
+        cv2.polylines(canvas, [line], False, 255, max(1, round(22 * self.unit)), cv2.LINE_AA, 4)
+        return blur(canvas.astype(np.float32) / 255, 5 * self.unit)
+
+    @cached_property
+    def near(self) -> np.ndarray:
+        """1 on the head, falling to 0 about two eye distances from the face."""
+        height, width = self.image.shape[:2]
+        centre = self.landmarks.points[27:31].mean(0)
+        y, x = np.ogrid[:height, :width]
+        distance = np.hypot(x - centre[0], y - centre[1]).astype(np.float32) / self.landmarks.eye_distance
+        return 1 - smoothstep(distance, 1.6, 2.8)
+
+    @cached_property
+    def skin_lab(self) -> np.ndarray:
+        """[3] median colour of cheeks and nose."""
+        points = self.landmarks.points
+        anchors = [points[[1, 2, 31, 36, 41]].mean(0), points[[15, 14, 35, 45, 46]].mean(0), points[28:31].mean(0)]
+        patch = np.zeros(self.image.shape[:2], np.uint8)
+        for x, y in np.round(anchors).astype(int):
+            cv2.circle(patch, (int(x), int(y)), max(1, round(14 * self.unit)), 1, -1)
+        inside = self.lab[patch > 0]
+        return np.median(inside, 0) if len(inside) else np.array([0.6, 0.1, 0.1], np.float32)
+
+    @cached_property
+    def skin(self) -> np.ndarray:
+        """Skin by colour near the face: forehead, cheeks, neck, ears; not eyes, lips or brows."""
+        offset = blur(self.lab, 2 * self.unit) - self.skin_lab
+        distance = (offset[..., 0] / 0.30) ** 2 + (offset[..., 1] / 0.09) ** 2 + (offset[..., 2] / 0.10) ** 2
+        likeness = np.exp(-0.5 * distance)
+        inside = np.maximum(self.near * 0.9, self.oval)
+        mask = smoothstep(likeness, 0.15, 0.55) * inside * (1 - self.eyes) * (1 - self.mouth) * (1 - self.lips)
+        return blur(mask, 3 * self.unit)
+
+    def _polygons(self, polygons: list[np.ndarray], feather: float) -> np.ndarray:
+        """Filled polygons ([n, 2] px each), blurred by `feather` units."""
+        canvas = np.zeros(self.image.shape[:2], np.uint8)
+        for polygon in polygons:
+            cv2.fillPoly(canvas, [np.round(polygon * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        return blur(canvas.astype(np.float32) / 255, feather * self.unit)
+
+
+def _grown(points: np.ndarray, factor: float) -> np.ndarray:
+    centre = points.mean(0)
+    return centre + (points - centre) * factor
+
+
+def _band(points: np.ndarray, up: np.ndarray, half: float) -> np.ndarray:
+    """A ribbon of half width `half` px along an open line."""
+    return np.vstack([points + up * half, points[::-1] - up * half])

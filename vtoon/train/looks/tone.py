@@ -1,0 +1,157 @@
+"""Tone and colour: Lab, soft steps, and smoothing that keeps contours. Images are float32; lengths in px."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def to_lab(image: np.ndarray) -> np.ndarray:
+    """uint8 RGB or float32 RGB in [0, 1], [H, W, 3] -> float32 Lab / 100: L in [0, 1], a and b about [-1, 1]."""
+    unit = image.astype(np.float32) / 255 if image.dtype == np.uint8 else image
+    return cv2.cvtColor(unit, cv2.COLOR_RGB2LAB) / 100
+
+
+def from_lab(lab: np.ndarray) -> np.ndarray:
+    """The way back, to float32 RGB in [0, 1]."""
+    return np.clip(cv2.cvtColor(np.ascontiguousarray(lab * 100, np.float32), cv2.COLOR_LAB2RGB), 0, 1)
+
+
+def to_bytes(rgb: np.ndarray) -> np.ndarray:
+    """float32 RGB in [0, 1] -> uint8."""
+    return np.clip(rgb * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def luma(rgb: np.ndarray) -> np.ndarray:
+    """float32 [H, W, 3] -> [H, W]."""
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+
+
+def mix(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray:
+    """a where t = 0, b where t = 1; a [H, W] `t` is spread over colour channels."""
+    if isinstance(t, np.ndarray) and max(np.ndim(a), np.ndim(b)) == 3 and t.ndim == 2:
+        t = t[..., None]
+    return a + (b - a) * t
+
+
+def smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 below `low`, 1 above `high`, smooth between."""
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur; wide ones run on a smaller image, which looks the same and costs far less."""
+    if sigma < 0.3:
+        return image
+    if sigma < 6:
+        return cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    height, width = image.shape[:2]
+    shrink = sigma / 3
+    size = max(1, round(width / shrink)), max(1, round(height / shrink))
+    small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (0, 0), 2.9)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def guided(image: np.ndarray, guide: np.ndarray, radius: float, contrast: float) -> np.ndarray:
+    """Guided filter (He et al. 2010): smooths what varies less than `contrast` of the guide over `radius` px.
+
+    `image` float32 [H, W] or [H, W, 3], `guide` float32 [H, W] in [0, 1].
+    """
+    size = 2 * max(1, round(radius)) + 1
+
+    def mean(x: np.ndarray) -> np.ndarray:
+        return cv2.blur(x, (size, size), borderType=cv2.BORDER_REFLECT)
+
+    spread = guide[..., None] if image.ndim == 3 else guide
+    centre, average = mean(guide), mean(image)
+    variance = mean(guide * guide) - centre * centre
+    covariance = mean(image * spread) - average * (centre[..., None] if image.ndim == 3 else centre)
+    slope = covariance / ((variance + contrast**2)[..., None] if image.ndim == 3 else variance + contrast**2)
+    offset = average - slope * (centre[..., None] if image.ndim == 3 else centre)
+    return mean(slope) * spread + mean(offset)
+
+
+def steps(x: np.ndarray, count: float, hardness: float, phase: float = 0.0) -> np.ndarray:
+    """Soft quantisation (Winnemöller et al. 2006) of x in [0, 1] to `count` tones; `phase` moves the tones.
+
+    Monotone; `hardness` 1 is nearly the identity, 10 nearly flat tones.
+    """
+    position = x * count - phase
+    base = np.floor(position)
+    edge = np.tanh((position - base - 0.5) * hardness) / np.tanh(0.5 * hardness)
+    return (base + 0.5 + 0.5 * edge + phase) / count
+
+
+def tensor(gray: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Smoothed structure tensor of float32 [H, W]: the direction of contours (x, y) and their coherence in [0, 1].
+
+    Brox et al. 2006; used as the edge tangent flow of Kang et al. 2007 as in Kyprianidis and Döllner 2008.
+    """
+    dx, dy = (cv2.Scharr(gray, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1)))
+    xx, xy, yy = (blur(product, sigma) for product in (dx * dx, dx * dy, dy * dy))
+    angle = 0.5 * np.arctan2(2 * xy, xx - yy) + np.pi / 2
+    spread, trace = np.sqrt((xx - yy) ** 2 + 4 * xy * xy), xx + yy
+    return np.cos(angle), np.sin(angle), spread / (trace + 1e-6)
+
+
+def along(image: np.ndarray, flow: tuple[np.ndarray, np.ndarray], sigma: float, stride: float = 1.0) -> np.ndarray:
+    """Gaussian smoothing along `flow` (x, y), `sigma` px; sampled every `stride` px."""
+    height, width = image.shape[:2]
+    x = np.arange(width, dtype=np.float32)[None]
+    y = np.arange(height, dtype=np.float32)[:, None]
+    total, result = 1.0, image.astype(np.float32)
+    for k in range(1, int(2 * sigma / stride) + 1):
+        weight = float(np.exp(-0.5 * (k * stride / sigma) ** 2))
+        for step in (k * stride, -k * stride):
+            moved = cv2.remap(
+                image, x + flow[0] * step, y + flow[1] * step, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+            )
+            result = result + weight * moved
+        total += 2 * weight
+    return result / total
+
+
+def kuwahara(rgb: np.ndarray, flow: tuple[np.ndarray, np.ndarray], radius: float, stretch: float = 1.6) -> np.ndarray:
+    """Flat patches with clean borders: a Kuwahara filter whose eight windows are placed along the contours.
+
+    After Papari et al. 2007 and Kyprianidis et al. 2009: each window votes with the inverse of its variance.
+    float32 [H, W, 3] -> the same; `radius` px across, `radius * stretch` along `flow`.
+    """
+    height, width = rgb.shape[:2]
+    x = np.arange(width, dtype=np.float32)[None]
+    y = np.arange(height, dtype=np.float32)[:, None]
+    mean = blur(rgb, radius * 0.5)
+    variance = np.maximum(blur((rgb * rgb).sum(2), radius * 0.5) - (mean * mean).sum(2), 0)
+    stack = cv2.merge([mean, variance])
+    total, votes = np.zeros_like(rgb), np.zeros((height, width, 1), np.float32)
+    for angle in np.arange(8) * np.pi / 4:
+        a, b = np.float32(np.cos(angle) * radius * stretch), np.float32(np.sin(angle) * radius)
+        sample = cv2.remap(
+            stack,
+            x + a * flow[0] - b * flow[1],
+            y + a * flow[1] + b * flow[0],
+            cv2.INTER_LINEAR,
+            None,
+            cv2.BORDER_REFLECT,
+        )
+        weight = 1 / (1e-4 + sample[..., 3:]) ** 3
+        total += weight * sample[..., :3]
+        votes += weight
+    return total / votes
+
+
+def stretched(lab: np.ndarray, sample: np.ndarray, limit: float = 1.7) -> np.ndarray:
+    """Lab with L moved and stretched, by `limit` times at most, so that `sample` (any L values) spans [0.07, 0.93]."""
+    low, high = np.percentile(sample[:: max(1, sample.size // 20000)], (1, 99)) if sample.size else (0.07, 0.93)
+    gain = float(np.clip(0.86 / max(high - low, 1e-3), 1.0, limit))
+    offset = float(np.clip(0.5 - (low + high) / 2 * gain, -0.2, 0.2)) if gain > 1 else 0.0
+    light = np.clip(lab[..., 0] * gain + offset, 0, 1)
+    return np.dstack([light, lab[..., 1:]])
+
+
+def vivid(lab: np.ndarray, gain: float, ceiling: float = 0.75) -> np.ndarray:
+    """More chroma, levelling off toward `ceiling` so that strong colours do not burn."""
+    chroma = np.hypot(lab[..., 1], lab[..., 2])
+    wanted = ceiling * np.tanh(chroma * gain / ceiling)
+    return np.dstack([lab[..., 0], lab[..., 1:] * (wanted / (chroma + 1e-6))[..., None]])

@@ -1,0 +1,131 @@
+"""Training pairs without end: photos, drawings of them by a teacher, and random views of both.
+
+A face is prepared once as a square sheet with a fixed eye distance; a teacher's drawing of it is a second sheet plus
+smooth offsets that reshape it. One training sample is one random view (zoom, roll, place) of the two sheets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from vtoon.errors import VtoonError
+from vtoon.faces import FaceDetector
+from vtoon.image import IMAGE_SUFFIXES, load_image
+from vtoon.types import Landmarks
+
+SHEET = 512  # px
+SHEET_EYES = 128.0  # px between the eyes on a sheet
+SHEET_CENTRE = (256.0, 236.0)  # where the middle between the eyes goes
+OFFSET_GRID = 64  # offsets are smooth: this many samples a side hold them
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A look as a function: appearance at full strength, and shape."""
+
+    paint: Callable[[np.ndarray, Landmarks], np.ndarray]  # uint8 [H, W, 3] -> the same
+    offsets: Callable[[Landmarks, tuple[int, int]], np.ndarray]  # -> float32 [h, w, 2] px, backward map at degree 1
+
+
+@dataclass(frozen=True)
+class FaceSheets:
+    """All faces of a training set, on disk, read as they are needed."""
+
+    folder: Path
+    photos: np.ndarray  # uint8 [N, SHEET, SHEET, 3]
+    landmarks: np.ndarray  # float32 [N, 68, 2], sheet px
+    native_eyes: np.ndarray  # float32 [N], px between the eyes in the file: how sharp the sheet really is
+
+    def __len__(self) -> int:
+        return len(self.landmarks)
+
+
+def sheet_of(image: np.ndarray, landmarks: Landmarks) -> tuple[np.ndarray, Landmarks]:
+    """Scale and shift a photo onto a sheet; what lies outside the photo is its reflection."""
+    scale = SHEET_EYES / landmarks.eye_distance
+    if scale < 0.75:  # area averaging first, or fine texture aliases
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        landmarks, scale = landmarks.moved(scale), 1.0
+    centre = np.mean(landmarks.eyes, axis=0) * scale
+    shift = np.array(SHEET_CENTRE) - centre
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
+    sheet = cv2.warpAffine(image, matrix, (SHEET, SHEET), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    return sheet, landmarks.moved(scale, tuple(shift))
+
+
+def prepare_faces(folders: Sequence[Path], cache: Path) -> FaceSheets:
+    """Find the face in every picture of the folders and put it on a sheet; done once, kept under `cache`."""
+    files = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise VtoonError(f"{', '.join(map(str, folders))}: no picture; a training set needs folders of portraits")
+    stamp = json.dumps([(p.name, p.stat().st_size) for p in files] + [SHEET, SHEET_EYES])
+    folder = cache / hashlib.sha256(stamp.encode()).hexdigest()[:12]
+    if not (folder / "landmarks.npy").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        detector, sheets, points, eyes = FaceDetector(), [], [], []
+        for path in tqdm(files, desc="faces", unit="picture"):
+            image, _ = load_image(path)
+            # HOG misses faces under about 80 px: a 256 px portrait is shown to it at twice the size
+            factor = 2 if max(image.shape[:2]) < 512 else 1
+            seen = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+            faces = detector.detect(seen)
+            if not faces or faces[0].eye_distance < 40:
+                continue
+            sheet, landmarks = sheet_of(seen, faces[0])
+            sheets.append(sheet)
+            points.append(landmarks.points.astype(np.float32))
+            eyes.append(faces[0].eye_distance / factor)
+        _save(folder / "photos.npy", np.stack(sheets))
+        _save(folder / "native_eyes.npy", np.array(eyes, np.float32))
+        _save(folder / "landmarks.npy", np.stack(points))
+    load = partial(np.load, allow_pickle=False)
+    photos = load(folder / "photos.npy", mmap_mode="r")
+    return FaceSheets(folder, photos, load(folder / "landmarks.npy"), load(folder / "native_eyes.npy"))
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """One look's drawings of all sheets."""
+
+    sheets: np.ndarray  # uint8 [N, SHEET, SHEET, 3]
+    offsets: np.ndarray  # float16 [N, OFFSET_GRID, OFFSET_GRID, 2], sheet px
+
+
+def draw(faces: FaceSheets, name: str, teacher: Teacher, version: str, workers: int | None = None) -> Drawings:
+    """The teacher's drawing of every sheet; rendered once for each `version` of the teacher."""
+    sheets, offsets = (faces.folder / f"{name}-{version}-{kind}.npy" for kind in ("sheets", "offsets"))
+    if not offsets.exists():
+        part = sheets.with_suffix(".part")
+        np.lib.format.open_memmap(part, "w+", np.uint8, faces.photos.shape)
+        job = partial(_draw_one, teacher, faces.folder, part)
+        with get_context("spawn").Pool(workers or os.cpu_count()) as pool:
+            rows = list(tqdm(pool.imap(job, range(len(faces))), total=len(faces), desc=name, unit="face"))
+        os.replace(part, sheets)
+        _save(offsets, np.stack(rows))
+    return Drawings(np.load(sheets, mmap_mode="r"), np.load(offsets))
+
+
+def _draw_one(teacher: Teacher, folder: Path, target: Path, index: int) -> np.ndarray:
+    cv2.setNumThreads(1)
+    photo = np.load(folder / "photos.npy", mmap_mode="r")[index]
+    landmarks = Landmarks(np.load(folder / "landmarks.npy", mmap_mode="r")[index].astype(np.float64))
+    np.load(target, mmap_mode="r+")[index] = teacher.paint(np.array(photo), landmarks)
+    dense = teacher.offsets(landmarks, (SHEET, SHEET))
+    return cv2.resize(dense, (OFFSET_GRID, OFFSET_GRID), interpolation=cv2.INTER_AREA).astype(np.float16)
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    part = path.with_suffix(".tmp.npy")
+    np.save(part, array)
+    os.replace(part, path)

@@ -1,0 +1,81 @@
+"""One training sample: a random view of a face sheet and of its drawing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vtoon.train.pairs import OFFSET_GRID, SHEET, SHEET_EYES
+
+
+@dataclass(frozen=True)
+class View:
+    """Where a crop of `size` px lies on a sheet."""
+
+    size: int
+    eye_distance: float  # px in the crop
+    roll: float  # radians
+    centre: tuple[float, float]  # sheet px
+
+    def sheet_map(self) -> np.ndarray:
+        """Sheet coordinates of every pixel of the crop, float32 [size, size, 2]."""
+        scale = SHEET_EYES / self.eye_distance
+        y, x = (np.mgrid[: self.size, : self.size].astype(np.float32) - (self.size - 1) / 2) * scale
+        c, s = np.cos(self.roll), np.sin(self.roll)
+        return np.stack([c * x - s * y + self.centre[0], s * x + c * y + self.centre[1]], -1).astype(np.float32)
+
+
+def random_view(
+    rng: np.random.Generator, landmarks: np.ndarray, size: int, eye_distance: float, sheet: int = SHEET
+) -> View:
+    """Two of three views look at the face (a random landmark), the rest anywhere: hair, shoulders, background."""
+    if rng.random() < 0.67:
+        centre = landmarks[rng.integers(len(landmarks))] + rng.normal(0, SHEET_EYES * 0.3, 2)
+    else:
+        centre = rng.uniform(sheet * 0.1, sheet * 0.9, 2)
+    roll = np.deg2rad(rng.normal(0, 10) if rng.random() < 0.7 else 0.0)
+    return View(size, eye_distance, float(roll), (float(centre[0]), float(centre[1])))
+
+
+def look_at(sheet: np.ndarray, points: np.ndarray, eye_distance: float) -> np.ndarray:
+    """Sample a uint8 sheet at sheet coordinates [h, w, 2]; halved first where the view shrinks it, against aliasing."""
+    if eye_distance < SHEET_EYES * 0.7:
+        sheet = cv2.resize(sheet, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        points = (points - 0.5) / 2
+    return cv2.remap(sheet, points, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def reshape(points: np.ndarray, offsets: np.ndarray, degree: float) -> np.ndarray:
+    """Move sheet coordinates [h, w, 2] by a look's offsets [OFFSET_GRID, OFFSET_GRID, 2] at this degree."""
+    cell = SHEET / OFFSET_GRID
+    grid = (points + 0.5) / cell - 0.5
+    moved = cv2.remap(offsets.astype(np.float32), grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return points + degree * moved
+
+
+def light(rng: np.random.Generator) -> np.ndarray:
+    """A random exposure and contrast as a lookup table uint8 [256], the same for photo and drawing."""
+    x = np.linspace(0, 1, 256)
+    gamma, gain = np.exp(rng.normal(0, 0.25)), np.exp(rng.normal(0, 0.08))
+    return np.clip(255 * gain * x**gamma, 0, 255).astype(np.uint8)
+
+
+def degrade(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """What cameras and codecs do to the input: blur, noise, JPEG blocks."""
+    if rng.random() < 0.25:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.2))
+    if rng.random() < 0.3:
+        noise = rng.normal(0, rng.uniform(1, 6), image.shape)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.35:
+        quality = int(rng.integers(40, 95))
+        _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+        image = np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    return image
+
+
+def blend(photo: np.ndarray, drawing: np.ndarray, degree: float) -> np.ndarray:
+    """The target at a degree: the reshaped photo turning evenly into the drawing, uint8."""
+    return cv2.addWeighted(drawing, degree, photo, 1.0 - degree, 0.0)

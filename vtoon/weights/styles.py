@@ -1,0 +1,63 @@
+"""The style bank: which looks and palettes a model draws, their names and numbers."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+import torch
+
+from vtoon.errors import VtoonError
+from vtoon.models.style_codes import StyleCodes
+from vtoon.types import Style
+
+DEFAULT_ID = 26  # VToonify's commands ask for this one by default, so it has to be the best look
+
+
+def build_styles(looks: list[str], palettes: list[str]) -> tuple[Style, ...]:
+    """All looks in their own colours, then all in the next palette, and so on; ids count from 0.
+
+    Style 26 changes places with one of the first look's, so that the default of VToonify's commands is that look.
+    """
+    pairs = [(look, palette) for palette in palettes for look in looks]
+    if len(pairs) > DEFAULT_ID:
+        nearest = min((i for i, p in enumerate(pairs) if p[0] == looks[0]), key=lambda i: abs(i - DEFAULT_ID))
+        pairs[nearest], pairs[DEFAULT_ID] = pairs[DEFAULT_ID], pairs[nearest]
+    name = lambda look, palette: look if palette == palettes[0] else f"{look}-{palette}"  # noqa: E731
+    return tuple(Style(i, name(*pair), *pair) for i, pair in enumerate(pairs))
+
+
+@dataclass(frozen=True)
+class StyleBank:
+    """Names and codes. `styles[i].id == i`."""
+
+    styles: tuple[Style, ...]
+    codes: StyleCodes
+
+    def __len__(self) -> int:
+        return len(self.styles)
+
+    def find(self, style: int | str) -> Style:
+        """By number or name. Raises VtoonError that prints the valid range or the nearest name."""
+        text = str(style).strip()
+        if text.lstrip("-").isdigit():
+            if 0 <= int(text) < len(self.styles):
+                return self.styles[int(text)]
+            raise VtoonError(f"style {text} does not exist: ids go from 0 to {len(self) - 1} (see: vtoon styles)")
+        by_name = {s.name: s for s in self.styles}
+        if text in by_name:
+            return by_name[text]
+        near = difflib.get_close_matches(text, by_name, n=3, cutoff=0.3) or list(by_name)[:3]
+        raise VtoonError(
+            f"style {text!r} does not exist: did you mean {', '.join(near)}? "
+            f"Ids go from 0 to {len(self) - 1} (see: vtoon styles)"
+        )
+
+    @torch.no_grad()
+    def code(self, style: Style, degree: float, eye_distance: float, color_transfer: bool = False) -> torch.Tensor:
+        """The w+ code [1, L, D] of a style. Without `color_transfer` the face keeps its own colours."""
+        palette = self.codes.palette_names.index(style.palette) if color_transfer else 0
+        device = self.codes.photo.device
+        look = torch.tensor([self.codes.look_names.index(style.look)], device=device)
+        scalars = torch.tensor([[degree], [eye_distance]], device=device, dtype=torch.float32)
+        return self.codes(look, torch.tensor([palette], device=device), scalars[:1], scalars[1:])
