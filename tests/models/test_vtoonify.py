@@ -2,23 +2,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import TINY
 from torch.utils.flop_counter import FlopCounterMode
 
 from vtoon.models.builtin import SMALL, BuiltinVToonify
 from vtoon.models.style_codes import StyleCodes
 from vtoon.models.vtoonify import VToonify, VToonifyConfig
-
-TINY = VToonifyConfig(
-    in_size=64,
-    out_size=64,
-    in_channels=3,
-    style_dim=8,
-    mapping_layers=0,
-    stem_channels=4,
-    channels={4: 4, 8: 4, 16: 4, 32: 8, 64: 4},
-    normalize=False,
-    extrinsic_blocks=False,
-)
 
 
 @pytest.fixture(scope="module")

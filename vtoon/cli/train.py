@@ -42,7 +42,7 @@ class TrainArgs:
     """Pairs a step, for each process."""
     size: int = 160
     """Side of a training view, px, a multiple of 8."""
-    lr: float = 1.5e-3
+    lr: float = 1e-3
     rec_loss: Weight = 1.0
     grad_loss: Weight = 2.0
     perc_loss: Weight = 0.3

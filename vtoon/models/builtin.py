@@ -27,6 +27,7 @@ class BuiltinVToonify(nn.Module):
     def __init__(self, looks: list[str], palettes: list[str], config: VToonifyConfig = SMALL) -> None:
         super().__init__()
         self.net = VToonify(config)
+        self.net.open_fusion()
         self.codes = StyleCodes(looks, palettes, config.num_latents, config.style_dim)
 
     def forward(self, x: Tensor, look: Tensor, palette: Tensor, degree: Tensor, eye_distance: Tensor) -> Tensor:

@@ -145,6 +145,19 @@ class VToonify(nn.Module):
                 conv.weight += identity
                 conv.bias.zero_()
 
+    @torch.no_grad()
+    def open_fusion(self) -> None:
+        """For training without a pretrained generator: let the encoder's features through from the start.
+
+        The initialisation above protects what a pretrained generator knows; with nothing to protect it only starves
+        the finer levels, which then stay blurred for thousands of steps.
+        """
+        for fusion in self.fusion_out:
+            channels = fusion.conv.weight.shape[0]
+            nn.init.kaiming_normal_(fusion.conv.weight[:, channels:], a=0.2, mode="fan_in")
+            fusion.conv2.weight.mul_(0.1)
+            fusion.conv2.bias.fill_(1.0)
+
     @property
     def synthesis(self) -> Generator:
         """The StyleGAN2 generator inside."""

@@ -19,6 +19,8 @@ from vtoon.image import grid, to_tensor, to_uint8
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.models.discriminator import PatchDiscriminator
 from vtoon.models.face_embedding import FaceEmbedding
+from vtoon.models.style_codes import StyleCodes
+from vtoon.ops import EqualConv2d, EqualLinear, ModulatedConv2d
 from vtoon.train.distributed import rank
 from vtoon.train.ema import EMA
 from vtoon.train.losses import crop_consistency, discriminator_loss, feature_l1, generator_loss, gradient_l1
@@ -27,6 +29,8 @@ from vtoon.train.trainer import Phase
 from vtoon.video import prefetch
 from vtoon.weights.checkpoint import save_checkpoint
 
+EQUALIZED = (EqualLinear, EqualConv2d, ModulatedConv2d, StyleCodes)
+
 
 @dataclass(frozen=True)
 class DistillOptions:
@@ -34,7 +38,7 @@ class DistillOptions:
 
     steps: int
     batch: int = 8
-    lr: float = 1.5e-3
+    lr: float = 1e-3  # of plain convolutions; equalized layers and codes learn ten times as fast
     rec_loss: float = 1.0  # L1
     grad_loss: float = 2.0  # L1 of the differences between neighbours
     perc_loss: float = 0.3  # L1 of face-network features
@@ -88,7 +92,7 @@ class VToonifyDistill:
         self.perceptual = perceptual.to(device).eval() if perceptual else None
         self.ema = EMA(self.model, options.ema)
         betas = (0.9, 0.99)
-        g_optim = torch.optim.Adam(self.model.parameters(), lr=options.lr, betas=betas)
+        g_optim = torch.optim.Adam(parameter_groups(self.model, options.lr), betas=betas)
         d_optim = torch.optim.Adam(self.disc.parameters(), lr=2e-4, betas=(0.5, 0.99))
         self.adv_start = int(options.steps * options.adv_from) if options.adv_loss else options.steps
         self.phases = [
@@ -116,7 +120,7 @@ class VToonifyDistill:
         o = self.options
         cosine = 0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, step / o.steps)))
         for group in self.phases[0].optimizer.param_groups:
-            group["lr"] = o.lr * min(1.0, (step + 1) / 100) * cosine
+            group["lr"] = group["base_lr"] * min(1.0, (step + 1) / 100) * cosine
 
     def generator_terms(self, b: Batch) -> dict[str, Tensor]:
         o = self.options
@@ -168,6 +172,15 @@ class VToonifyDistill:
 
     def export(self, path: Path, step: int) -> None:
         save_checkpoint(path, self.ema.module, self.provenance(step))
+
+
+def parameter_groups(model: BuiltinVToonify, lr: float) -> list[dict]:
+    """Adam's groups. Equalized layers and codes hold values of unit variance, ten times those of plain convolutions or
+    more, so that the same relative change takes ten times the rate."""
+    unit = [p for m in model.modules() if isinstance(m, EQUALIZED) for p in m.parameters(recurse=False)]
+    chosen = set(map(id, unit))
+    plain = [p for p in model.parameters() if id(p) not in chosen]
+    return [{"params": plain, "lr": lr, "base_lr": lr}, {"params": unit, "lr": lr * 10, "base_lr": lr * 10}]
 
 
 def _count(step: int):

@@ -1,0 +1,91 @@
+"""`vtoon`, `vtoon styles`, `vtoon inspect`, `vtoon bench`."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from PIL import Image
+
+from vtoon.cli import measure
+from vtoon.engine import Engine
+from vtoon.stylize import StylizeOptions, load
+
+
+def test_without_arguments_help_is_shown(command):
+    ended = command()
+    assert ended.code == 0
+    assert all(name in ended.out for name in ("stylize", "styles", "inspect", "bench", "--version"))
+
+
+def test_version(command):
+    assert re.fullmatch(r"vtoon \d+\.\d+\.\d+\n", command("--version").out)
+
+
+@pytest.mark.parametrize("name", ["stylize", "styles", "inspect", "bench"])
+def test_help_of_every_command_names_flags_with_underscores(command, name):
+    ended = command(name, "--help")
+    assert ended.code == 0
+    assert not re.findall(r"--\w+-\w+", ended.out)
+
+
+def test_styles_are_listed(command, tiny_model):
+    lines = command("styles", "--ckpt", tiny_model).out.splitlines()
+    assert [line.split() for line in lines][:2] == [
+        ["id", "name", "look", "palette"],
+        ["0", "cartoon", "cartoon", "own"],
+    ]
+    assert len(lines) == 5
+
+
+def test_sheet_shows_every_style(command, tiny_model, tmp_path):
+    ended = command("styles", "--ckpt", tiny_model, "--sheet", tmp_path / "sheet.png", "--device", "cpu")
+    assert ended.code == 0 and "4 styles" in ended.out
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 1000 and sheet.height > 190
+
+
+def test_sheet_of_a_photo_without_a_face(command, tiny_model, tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
+    sheet = tmp_path / "sheet.png"
+    ended = command("styles", "--ckpt", tiny_model, "--sheet", sheet, "--photo", tmp_path / "black.png")
+    assert ended.code == 1 and "no face" in ended.line and not sheet.exists()
+
+
+def test_inspect_of_a_video(command, tmp_path, make_clip):
+    ended = command("inspect", make_clip(tmp_path / "a.mp4"))
+    facts = dict(line.split(maxsplit=1) for line in ended.out.splitlines() if not line.startswith("pixel shape"))
+    assert facts["size"] == "64x48 px" and facts["frames"] == "6" and facts["sound"] == "none"
+
+
+def test_inspect_of_an_image(command, tmp_path):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    assert "30x20 px" in command("inspect", tmp_path / "a.png").out
+
+
+def test_inspect_of_a_model(command, tiny_model):
+    out = command("inspect", tiny_model).out
+    assert "VToonify-D" in out and "cartoon-sunset" in out and re.search(r"parameters +[\d,]+\n", out)
+
+
+def test_bench(command, tmp_path, make_clip, portrait, tiny_model, monkeypatch):
+    monkeypatch.setattr(measure, "PEAK_SHAPES", ((1, 8, 16),))
+    clip = make_clip(tmp_path / "a.mp4", 4, portrait)
+    ended = command("bench", "--content", clip, "--ckpt", tiny_model, "--device", "cpu", "--json")
+    assert ended.code == 0
+    report = json.loads(ended.out)
+    assert report["frames"] == 4 and report["faces"] == 1 and sum(report["regions"].values()) == 4
+    assert {"decode", "track", "crop", "model", "paste", "encode"} <= set(report["stage_seconds"])
+    assert "wait" not in report["stage_seconds"]
+    for name in ("fps", "gflop_256", "gflop_per_frame", "model_of_peak", "rest_of_model", "peak_memory_mb"):
+        assert report[name] > 0, name
+    text = command("bench", "--content", clip, "--ckpt", tiny_model, "--device", "cpu").out
+    assert "model / peak" in text and "rest / model" in text and "share of work" in text
+
+
+def test_gflop_grows_with_the_area(tiny_model):
+    stylizer = load(tiny_model, "cpu")
+    engine: Engine = stylizer.engine(StylizeOptions())
+    small, large = measure.gflop(engine, (128, 128)), measure.gflop(engine, (256, 256))
+    assert large == pytest.approx(4 * small, rel=0.02)

@@ -1,0 +1,106 @@
+"""Inputs that tests of several packages share: a tiny random model, small clips."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vtoon.cli import launcher, main
+from vtoon.models.builtin import BuiltinVToonify
+from vtoon.models.vtoonify import VToonifyConfig
+from vtoon.types import Frame
+from vtoon.video import VideoWriter
+from vtoon.weights.checkpoint import save_checkpoint
+
+TINY = VToonifyConfig(
+    in_size=256,
+    out_size=256,
+    in_channels=3,
+    style_dim=8,
+    mapping_layers=0,
+    stem_channels=4,
+    channels={4: 4, 8: 4, 16: 4, 32: 8, 64: 8, 128: 8, 256: 4},
+    normalize=False,
+    extrinsic_blocks=False,
+)
+MakeClip = Callable[..., Path]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def line(self) -> str:
+        """The one line on stderr."""
+        (line,) = self.err.splitlines()
+        return line
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file of the built-in kind with random weights and four styles."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_checkpoint(path, BuiltinVToonify(["cartoon", "comic"], ["own", "sunset"], TINY), {"steps": 0})
+    return path
+
+
+@pytest.fixture(scope="session")
+def portrait() -> np.ndarray:
+    """The one real face: uint8 [H, W, 3]."""
+    return pytest.importorskip("skimage.data").astronaut()[0:320, 60:380]
+
+
+@pytest.fixture
+def make_clip() -> MakeClip:
+    """make_clip(path, frames=6, image=None): a short video of `image`, or of moving stripes without a face."""
+
+    def make(path: Path, frames: int = 6, image: np.ndarray | None = None) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stripes = np.tile((np.arange(64) * 4).astype(np.uint8)[None, :, None], (48, 1, 3))
+        with VideoWriter(path, rate=25, preset="ultrafast" if path.suffix != ".webm" else None) as writer:
+            for i in range(frames):
+                writer.write(Frame(np.roll(stripes, 2 * i, 1) if image is None else image, i))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def keep_logger() -> Iterator[None]:
+    """Commands set up the logger of the process; this puts it back."""
+    log = logging.getLogger("vtoon")
+    before = log.level, log.handlers, log.propagate
+    yield
+    log.level, log.handlers, log.propagate = before
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture, keep_logger: None) -> Callable[..., Ended]:
+    """command("stylize", ...) runs `vtoon stylize ...`; command("style_transfer.py", ...) runs the launcher."""
+
+    def run(*args: object) -> Ended:
+        capsys.readouterr()
+        words = [str(arg) for arg in args]
+        program = main.main
+        if words and words[0] == "style_transfer.py":
+            program, words = launcher.main, words[1:]
+        try:
+            program(words)
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        return Ended(code, *capsys.readouterr())
+
+    return run

@@ -1,0 +1,15 @@
+"""The smallest network of the built-in kind."""
+
+from vtoon.models.vtoonify import VToonifyConfig
+
+TINY = VToonifyConfig(
+    in_size=64,
+    out_size=64,
+    in_channels=3,
+    style_dim=8,
+    mapping_layers=0,
+    stem_channels=4,
+    channels={4: 4, 8: 4, 16: 4, 32: 8, 64: 4},
+    normalize=False,
+    extrinsic_blocks=False,
+)

@@ -1,0 +1,35 @@
+"""The `vtoon` command: which subcommands there are."""
+
+from __future__ import annotations
+
+import sys
+
+import tyro
+
+import vtoon
+from vtoon.cli.bench import Bench
+from vtoon.cli.common import Talk, guard
+from vtoon.cli.inspect import Inspect
+from vtoon.cli.styles import Styles
+from vtoon.cli.stylize import Stylize
+
+COMMANDS = {"stylize": Stylize, "styles": Styles, "inspect": Inspect, "bench": Bench}
+ABOUT = "Face video stylization. `vtoon COMMAND --help` tells more; `vtoon --version` prints the version."
+
+
+def main(args: list[str] | None = None) -> None:
+    """Entry of the console script."""
+    args = sys.argv[1:] if args is None else args
+    if args == ["--version"]:
+        print(f"vtoon {vtoon.__version__}")
+        return
+    command = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS,
+        prog="vtoon",
+        description=ABOUT,
+        args=args or ["--help"],
+        use_underscores=True,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    talk = getattr(command, "messages", Talk())
+    sys.exit(guard(command.run, talk.verbose))

@@ -1,0 +1,178 @@
+"""The measurements of `vtoon bench`."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from vtoon.clock import StageClock
+from vtoon.engine import Engine, Job
+from vtoon.stylize import Progress, StylizeOptions, Stylizer, load
+from vtoon.video import probe
+
+# Dense 3x3 convolutions (images, channels, side) of which the fastest tells what the machine can do.
+PEAK_SHAPES = ((1, 64, 128), (1, 128, 64), (4, 128, 64), (1, 256, 64))
+GPU_PEAK_SHAPES = ((16, 128, 128), (16, 256, 64), (16, 512, 64))
+EYES = 96.0  # px; a region's cost does not depend on it
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured. Seconds are of work, with waiting for another thread left out."""
+
+    device: str
+    threads: int
+    width: int
+    height: int
+    rate: float  # of the clip, frames/s
+    frames: int
+    faces: int
+    seconds: float  # wall clock, reading to finished file
+    stage_seconds: dict[str, float]
+    regions: dict[str, int]  # "width x height" -> how many were drawn, the most frequent first
+    gflop_256: float
+    gflop_total: float  # of all regions
+    timed_region: str
+    model_gflops: float  # GFLOP/s of the model with nothing beside it
+    peak_gflops: float  # GFLOP/s of the fastest dense convolution
+    peak_memory_mb: float
+    peak_gpu_memory_mb: float
+
+    def ratios(self) -> dict[str, float]:
+        """The numbers that can be compared between machines."""
+        work, model = sum(self.stage_seconds.values()), self.stage_seconds.get("model", 0.0)
+        in_pipeline = self.gflop_total / model if model else 0.0
+        return {
+            "fps": self.frames / self.seconds,
+            "real_time": self.frames / self.seconds / self.rate,
+            "gflop_per_frame": self.gflop_total / self.frames,
+            "model_of_peak": self.model_gflops / self.peak_gflops,
+            "model_of_peak_in_pipeline": in_pipeline / self.peak_gflops,
+            "rest_of_model": (work - model) / model if model else float("inf"),
+            "overlap": work / self.seconds,
+        }
+
+
+class RecordingStylizer(Stylizer):
+    """Keeps count of the regions that its engines draw."""
+
+    def __init__(self, stylizer: Stylizer) -> None:
+        super().__init__(stylizer.checkpoint, str(stylizer.device))
+        self.drawn: Counter[tuple[int, int]] = Counter()  # (height, width)
+
+    def engine(self, options: StylizeOptions) -> Engine:
+        engine = super().engine(options)
+        draw = engine.draw
+
+        def recorded(jobs: list[Job]) -> list[np.ndarray]:
+            self.drawn.update(job.image.shape[:2] for job in jobs)
+            return draw(jobs)
+
+        engine.draw = recorded
+        return engine
+
+
+def measure(content: Path, ckpt: Path | None, device: str, progress: Progress | None = None) -> Report:
+    """Draw the clip once with the default options, then time the model and the machine alone."""
+    info = probe(content)
+    stylizer = RecordingStylizer(load(ckpt or "default", device))
+    clock = StageClock()
+    with tempfile.TemporaryDirectory() as folder:
+        summary = stylizer.stylize_video(content, Path(folder) / "out.mp4", progress, clock)
+    memory = peak_memory_mb(), peak_gpu_memory_mb(stylizer.device)  # before what follows adds to it
+    engine = Stylizer.engine(stylizer, StylizeOptions())
+    cost = {size: gflop(engine, size) for size in (*stylizer.drawn, (256, 256))}
+    region = max(stylizer.drawn, key=lambda size: stylizer.drawn[size] * cost[size], default=(256, 256))
+    return Report(
+        device=device_name(stylizer.device),
+        threads=torch.get_num_threads(),
+        width=info.width,
+        height=info.height,
+        rate=float(info.rate),
+        frames=summary.frames,
+        faces=summary.faces,
+        seconds=summary.seconds,
+        stage_seconds={name: seconds for name, seconds in clock.seconds.items() if name != "wait"},
+        regions={f"{w}x{h}": n for (h, w), n in stylizer.drawn.most_common()},
+        gflop_256=cost[256, 256],
+        gflop_total=sum(cost[size] * n for size, n in stylizer.drawn.items()),
+        timed_region=f"{region[1]}x{region[0]}",
+        model_gflops=cost[region] / best_seconds(lambda: engine.draw([_region(region)]), stylizer.device),
+        peak_gflops=peak_gflops(stylizer.device),
+        peak_memory_mb=memory[0],
+        peak_gpu_memory_mb=memory[1],
+    )
+
+
+def _region(size: tuple[int, int]) -> Job:
+    return Job(np.full((*size, 3), 128, np.uint8), EYES)
+
+
+def gflop(engine: Engine, size: tuple[int, int]) -> float:
+    """Billions of floating-point operations (a multiplication and its addition are two) for one region."""
+    with FlopCounterMode(display=False) as counter:
+        engine.draw([_region(size)])
+    return counter.get_total_flops() / 1e9
+
+
+@torch.inference_mode()
+def peak_gflops(device: torch.device) -> float:
+    """GFLOP/s of the fastest dense 3x3 convolution, float32."""
+    best = 0.0
+    for n, channels, side in GPU_PEAK_SHAPES if device.type == "cuda" else PEAK_SHAPES:
+        for layout in (torch.contiguous_format, torch.channels_last):
+            x = torch.randn(n, channels, side, side, device=device).contiguous(memory_format=layout)
+            weight = torch.randn(channels, channels, 3, 3, device=device).contiguous(memory_format=layout)
+            seconds = best_seconds(lambda x=x, weight=weight: F.conv2d(x, weight, padding=1), device)
+            best = max(best, 2 * 9 * n * channels**2 * side**2 / seconds / 1e9)
+    return best
+
+
+def best_seconds(work: Callable[[], object], device: torch.device, repeats: int = 10) -> float:
+    """The shortest of several runs: what else the machine does is not counted."""
+    work()
+    return min(_seconds(work, device) for _ in range(repeats))
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    _wait_for(device)
+    started = time.perf_counter()
+    work()
+    _wait_for(device)
+    return time.perf_counter() - started
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def device_name(device: torch.device) -> str:
+    """What PyTorch calls it; of a CPU also its instruction set."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({torch.backends.cpu.get_cpu_capability()})" if device.type == "cpu" else str(device)
+
+
+def peak_memory_mb() -> float:
+    """The most that this process has held so far."""
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes in which the system counts
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def peak_gpu_memory_mb(device: torch.device) -> float:
+    """The most that PyTorch has held on a CUDA device; 0 elsewhere."""
+    return torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else 0.0

@@ -1,0 +1,103 @@
+"""`vtoon styles`: the styles of a model, as a list or as a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from tyro.conf import arg
+
+from vtoon.cli.common import Device, Talk, progress_bar, show_notices
+from vtoon.errors import VtoonError
+
+if TYPE_CHECKING:
+    from vtoon.stylize import Stylizer
+
+TILE, LABEL = 192, 22  # px: side of a drawing, height of the line below it
+COLUMNS = 6
+PADDING = (100, 100, 100, 120)  # of the sheet's crop, px at 64 px between the eyes
+EXAMPLE_DETAIL = 112.0  # px between the eyes
+
+
+@dataclass(frozen=True)
+class Styles:
+    """List the styles of a model; --sheet draws them all on a photo."""
+
+    ckpt: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the built-in model)")] = None
+    """The model."""
+    sheet: Annotated[Path | None, arg(metavar="sheet.png", help_behavior_hint="")] = None
+    """Write a contact sheet here (palettes included, as with --color_transfer)."""
+    photo: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: scikit-image's astronaut)")] = None
+    """The portrait on the sheet."""
+    device: Device = "auto"
+    """auto takes CUDA, then Apple's MPS, then the CPU."""
+    messages: Talk = field(default_factory=Talk)
+
+    def run(self) -> None:
+        from vtoon.stylize import load
+
+        show_notices(self.messages)
+        stylizer = load(self.ckpt or "default", self.device)
+        if self.sheet is None:
+            print(listing(stylizer.styles))
+            return
+        from vtoon.image import save_image
+
+        with progress_bar(self.sheet.name, self.messages.quiet) as progress:
+            picture = contact_sheet(stylizer, portrait(self.photo), progress)
+        save_image(self.sheet, picture)
+        if not self.messages.quiet:
+            print(f"{self.sheet}: {len(stylizer.styles)} styles")
+
+
+def listing(styles: tuple) -> str:
+    """Id, name, look and palette, in columns."""
+    rows = [("id", "name", "look", "palette"), *((str(s.id), s.name, s.look, s.palette) for s in styles)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [[row[0].rjust(widths[0]), *map(str.ljust, row[1:], widths[1:])] for row in rows]
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def portrait(path: Path | None) -> np.ndarray:
+    """The photo to draw on, uint8 [H, W, 3]."""
+    from vtoon.image import load_image
+
+    if path:
+        return load_image(path)[0]
+    try:
+        from skimage.data import astronaut
+    except ImportError:
+        raise VtoonError('the example portrait needs: pip install "vtoon[demo]"; or name one with --photo') from None
+    return astronaut()
+
+
+def contact_sheet(stylizer: Stylizer, photo: np.ndarray, progress=lambda done, total: None) -> np.ndarray:
+    """Every style drawn on the photo's face, labelled; the photo comes first. Returns uint8 [H, W, 3]."""
+    crop = {"placement": "crop", "faces": "largest", "padding": PADDING, "detail": EXAMPLE_DETAIL}
+    _, faces = stylizer.stylize_picture(photo, **crop)
+    if not faces:
+        raise VtoonError("no face was found in the photo of the sheet; name another with --photo")
+    tiles = [_tile(stylizer.stylize_image(photo, style_degree=0.0, **crop), "degree 0")]
+    for style in stylizer.styles:
+        drawn = stylizer.stylize_image(photo, style=style.id, color_transfer=True, **crop)
+        tiles.append(_tile(drawn, f"{style.id} {style.name}"))
+        progress(len(tiles) - 1, len(stylizer.styles))
+    from vtoon.image import grid
+
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % COLUMNS)
+    return grid([tiles[i : i + COLUMNS] for i in range(0, len(tiles), COLUMNS)])
+
+
+def _tile(image: np.ndarray, label: str) -> np.ndarray:
+    """A square thumbnail with its name below."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = Image.fromarray(image[top : top + side, left : left + side]).resize((TILE, TILE), Image.Resampling.LANCZOS)
+    tile = Image.new("RGB", (TILE, TILE + LABEL), "white")
+    tile.paste(square)
+    ImageDraw.Draw(tile).text((TILE // 2, TILE + LABEL // 2), label, "black", ImageFont.load_default(14), "mm")
+    return np.array(tile)

@@ -1,0 +1,25 @@
+"""Faces: found, followed, cut out, put back."""
+
+from vtoon.faces.align import align_face, align_matrix
+from vtoon.faces.crop import crop_face, pad_to_multiple, published_crop
+from vtoon.faces.cuts import CutDetector
+from vtoon.faces.detect import FaceDetector
+from vtoon.faces.paste import blend_mask, paste_back
+from vtoon.faces.region import RegionPlanner, auto_detail, face_size
+from vtoon.faces.track import FaceTracker
+
+__all__ = [
+    "CutDetector",
+    "FaceDetector",
+    "FaceTracker",
+    "RegionPlanner",
+    "align_face",
+    "align_matrix",
+    "auto_detail",
+    "blend_mask",
+    "crop_face",
+    "face_size",
+    "pad_to_multiple",
+    "paste_back",
+    "published_crop",
+]

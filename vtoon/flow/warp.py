@@ -1,0 +1,86 @@
+"""Follow a flow: fetch pixels from where they went, and find those that cannot be followed.
+
+A flow is float32 [2, H, W] px, x then y. The flow from a source to a target maps each pixel of the source to its place
+in the target: target(p + flow(p)) shows what source(p) shows.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vtoon.flow.estimate import FlowEstimator, estimate_flow
+
+
+@lru_cache(maxsize=4)
+def pixel_grid(height: int, width: int) -> np.ndarray:
+    """The coordinates of every pixel, float32 [2, H, W], x then y; read-only."""
+    grid = np.stack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
+    grid.flags.writeable = False
+    return grid
+
+
+def backward_warp(
+    image: np.ndarray, flow: np.ndarray, origin: tuple[int, int] = (0, 0), interpolation: int = cv2.INTER_LINEAR
+) -> np.ndarray:
+    """Bring the target's pixels to the source's places: out(p) = image(p + flow(p)), the border repeated outside.
+
+    `image` [H, W] or [H, W, C] (C up to 4), any number type; `flow` [2, h, w] px. A flow of a part of the picture
+    whose upper left pixel is `origin` (x, y) gives that part. Returns [h, w] or [h, w, C] of the image's type.
+    """
+    x, y = pixel_grid(*flow.shape[1:]) + flow + np.float32(origin).reshape(2, 1, 1)
+    return cv2.remap(image, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE)
+
+
+def backward_warp_tensor(images: Tensor, flow: Tensor) -> Tensor:
+    """The same on the device, differentiable: [N, C, H, W] and flow [N, 2, H, W] px -> [N, C, H, W]."""
+    height, width = flow.shape[2:]
+    y, x = torch.meshgrid(
+        torch.arange(height, device=flow.device, dtype=flow.dtype),
+        torch.arange(width, device=flow.device, dtype=flow.dtype),
+        indexing="ij",
+    )
+    extent = torch.tensor((width, height), device=flow.device, dtype=flow.dtype)
+    grid = ((torch.stack((x, y)) + flow).permute(0, 2, 3, 1) * 2 + 1) / extent - 1
+    return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def occlusion_mask(forward: np.ndarray, backward: np.ndarray, boundaries: bool = True) -> np.ndarray:
+    """Where the source's pixels cannot be followed into the target: bool [H, W].
+
+    `forward` leads from the source to the target, `backward` from the target to the source, both [2, H, W] px. True
+    where the way there and back does not close, where it leaves the picture and, unless `boundaries` is False, where
+    the motion jumps, since flow is a guess there (Sundaram et al. 2010, "Dense point trajectories by GPU-accelerated
+    large displacement optical flow", equations 5 and 6; Lai et al. 2018 use both).
+    """
+    height, width = forward.shape[1:]
+    back = np.moveaxis(backward_warp(np.ascontiguousarray(np.moveaxis(backward, 0, 2)), forward), 2, 0)
+    length = _squared(forward)
+    lost = _squared(forward + back) > 0.01 * (length + _squared(back)) + 0.5
+    x, y = pixel_grid(height, width) + forward
+    lost |= (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)
+    if boundaries:
+        steepness = sum(_squared(np.stack(np.gradient(component))) for component in forward)
+        lost |= steepness > 0.01 * length + 0.002
+    return lost
+
+
+def follow(
+    source: np.ndarray, target: np.ndarray, picture: np.ndarray, estimate: FlowEstimator = estimate_flow
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bring `picture`, drawn over `target`, to the places where `source` shows the same things.
+
+    All uint8 [H, W, 3]. Returns it warped, and the occlusion mask: bool [H, W], True where it cannot be right.
+    """
+    flow = estimate(source, target)
+    return backward_warp(picture, flow), occlusion_mask(flow, estimate(target, source))
+
+
+def _squared(flow: np.ndarray) -> np.ndarray:
+    """Squared length of [2, H, W] vectors: [H, W]."""
+    return np.einsum("chw,chw->hw", flow, flow)

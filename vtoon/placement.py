@@ -1,0 +1,134 @@
+"""Where drawings go: pasted back into the frame, the face region alone, or the whole frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from vtoon.engine import Job
+from vtoon.faces import RegionPlanner, auto_detail, blend_mask, crop_face, face_size, paste_back, published_crop
+from vtoon.types import CropBox, Landmarks, Rendered, TrackedFrame
+
+PUBLISHED_EYES = 64.0  # px between the eyes that VToonify's crop rule makes
+FACELESS_SIDE = 512  # px: working size of a whole frame that shows no face to measure
+FACELESS_EYES = 96.0  # px: and the eye distance that is assumed in it
+MAX_SCALE = 2.5  # a face that needs more enlargement than this has nothing left to draw
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of a frame on its way through the network."""
+
+    job: Job
+    box: CropBox | None = None
+    landmarks: Landmarks | None = None
+
+
+class Placement(Protocol):
+    """Cuts regions out of a frame, and puts their drawings where they belong."""
+
+    def regions(self, tracked: TrackedFrame) -> list[Region]: ...
+    def compose(self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray]) -> Rendered: ...
+
+
+def rendered(tracked: TrackedFrame, source: np.ndarray, image: np.ndarray, weight: np.ndarray | None) -> Rendered:
+    """A result with the frame's own times."""
+    frame, faces = tracked.frame, sum(not face.held for face in tracked.faces)
+    return Rendered(source, image, weight, frame.pts, frame.time_base, tracked.cut, faces)
+
+
+class Paste:
+    """Every face drawn at a working size that suits it and blended back softly (default)."""
+
+    def __init__(self, detail: float | str = "auto") -> None:
+        self.planner = RegionPlanner(detail)
+
+    def regions(self, tracked: TrackedFrame) -> list[Region]:
+        image = tracked.frame.image
+        planned = self.planner.plan(tracked)
+        return [
+            Region(Job(crop_face(image, box), face_size(face.landmarks) * box.scale), box, face.landmarks)
+            for face, box in planned
+        ]
+
+    def compose(self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray]) -> Rendered:
+        source = tracked.frame.image
+        image, weight = source, None
+        for region, toon in zip(regions, toons, strict=True):
+            mask = blend_mask(region.landmarks, source.shape[:2], region.box)
+            image, share = paste_back(image, toon, region.box, mask)
+            weight = share if weight is None else 1 - (1 - weight) * (1 - share)
+        if weight is None:
+            weight = np.zeros(source.shape[:2], np.float32)
+        return rendered(tracked, source, image, weight)
+
+
+class Crop:
+    """The face region alone, fixed by the first face of the clip: the published behaviour."""
+
+    def __init__(self, box: CropBox, eye_distance: float, upscale: int = 1) -> None:
+        self.box, self.eye_distance, self.upscale = box, eye_distance, upscale
+
+    @classmethod
+    def around(
+        cls, face: Landmarks, size: tuple[int, int], padding: Sequence[int], detail: float, upscale: int
+    ) -> Crop:
+        """VToonify's rule at its own 64 px between the eyes, or, where the network does not enlarge, at `detail`."""
+        eyes = PUBLISHED_EYES if upscale > 1 else detail
+        scaled = tuple(round(p * eyes / PUBLISHED_EYES) for p in padding)
+        box = published_crop(face, size, scaled, eyes)
+        return cls(box, face.eye_distance * box.scale, upscale)
+
+    def regions(self, tracked: TrackedFrame) -> list[Region]:
+        return [Region(Job(crop_face(tracked.frame.image, self.box), self.eye_distance), self.box)]
+
+    def compose(self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray]) -> Rendered:
+        source = regions[0].job.image
+        if self.upscale > 1:
+            source = cv2.resize(source, toons[0].shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        return rendered(tracked, source, toons[0], None)
+
+
+class Full:
+    """The whole frame through the network, at a size that suits the first face of the clip, back at its own size."""
+
+    def __init__(self, scale: float, eye_distance: float) -> None:
+        self.scale, self.eye_distance = scale, eye_distance
+
+    @classmethod
+    def around(cls, face: Landmarks | None, size: tuple[int, int], detail: float | str) -> Full:
+        if face is None:
+            return cls(min(1.0, FACELESS_SIDE / min(size)), FACELESS_EYES)
+        scale = min(wanted_eyes(face, detail) / face.eye_distance, MAX_SCALE)
+        return cls(scale, face.eye_distance * scale)
+
+    def regions(self, tracked: TrackedFrame) -> list[Region]:
+        image = tracked.frame.image
+        way = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_CUBIC
+        size = [max(8, round(side * self.scale)) for side in image.shape[1::-1]]
+        return [Region(Job(cv2.resize(image, size, interpolation=way), self.eye_distance))]
+
+    def compose(self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray]) -> Rendered:
+        source, toon = tracked.frame.image, toons[0]
+        way = cv2.INTER_AREA if toon.shape[0] > source.shape[0] else cv2.INTER_CUBIC
+        image = cv2.resize(toon, source.shape[1::-1], interpolation=way)
+        return rendered(tracked, source, image, None)
+
+
+class PassThrough:
+    """No face in the whole clip: frames stay as they are."""
+
+    def regions(self, tracked: TrackedFrame) -> list[Region]:
+        return []
+
+    def compose(self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray]) -> Rendered:
+        return rendered(tracked, tracked.frame.image, tracked.frame.image, None)
+
+
+def wanted_eyes(face: Landmarks, detail: float | str) -> float:
+    """Working eye distance, px."""
+    return auto_detail(face.eye_distance) if detail == "auto" else float(detail)

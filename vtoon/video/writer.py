@@ -1,0 +1,219 @@
+"""Writing frames as a video that looks, sounds and keeps time like its source."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from vtoon.errors import VtoonError
+from vtoon.types import Frame, Rendered
+from vtoon.video.colours import SDR, Colours, FromRGB
+from vtoon.video.encoders import CONTAINERS, choose_codec
+from vtoon.video.info import MediaInfo
+from vtoon.video.reader import VideoReader
+from vtoon.video.target import Target
+from vtoon.video.tracks import Tracks
+
+log = logging.getLogger("vtoon")
+_MAX_TIMESCALE = 2**31 - 1
+
+
+class VideoWriter:
+    """Encode frames into an MP4, MOV, Matroska, WebM or AVI file.
+
+        with VideoReader("in.mov") as reader, VideoWriter("out.mp4", like=reader) as writer:
+            for frame in reader:
+                writer.write(frame)
+
+    `like` gives what the frames do not carry: average rate, sample aspect ratio, colour tags (BT.709 where the source
+    is HDR or RGB), title, chapters, and the sound and subtitles, which are copied packet by packet. Times are kept:
+    variable rates, a start that is not zero, the sound's place beside the pictures. Frames are upright, so the output
+    needs no display matrix: it is shown the same way up in any player.
+
+    The file appears under its name when the `with` block ends well. When it ends in an exception nothing is left.
+    Width and height are padded to even numbers by repeating the border where the codec halves the chroma.
+
+    Raises VtoonError, before anything is written where that can be known: the output is the input or exists, its place
+    cannot be written, container and codec do not fit, the encoder is not there, a setting is not allowed, disk full.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        like: VideoReader | None = None,
+        *,
+        size: tuple[int, int] | None = None,
+        codec: str | None = None,
+        crf: int | None = None,
+        preset: str | None = None,
+        rate: Fraction | int | None = None,
+        sound: str | os.PathLike | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """`size` is (width, height) px of the frames, default: the first frame's. `codec` is h264, hevc, av1, vp9,
+        prores, h264_nvenc or hevc_nvenc; None is vp9 for WebM, else h264. `rate`: frames/s, default: `like`'s or 25.
+        `sound`: a file whose sound and subtitles are taken, default: `like`'s.
+        """
+        self._target = Target(path, [like and like.path, sound], overwrite)
+        self.path = self._target.path
+        self.codec, self._codec = choose_codec(self.path, codec)
+        self._options = self._codec.settings(crf, preset)
+        self._like, self._size = like, size
+        self._rate = Fraction(rate) if rate else like.info.rate if like else Fraction(25)
+        self._sound = sound or (like.path if like and like.info.has_tracks else None)
+        self._container: av.container.OutputContainer | None = None
+        self._stream: av.VideoStream | None = None
+        self._tracks: Tracks | None = None
+        self._last: int | None = None  # pts of the last frame in the stream's time base
+        self.frames = 0
+
+    def __enter__(self) -> VideoWriter:
+        self._target.create()
+        return self
+
+    def write(
+        self, frame: Frame | Rendered | np.ndarray, pts: int | None = None, time_base: Fraction | None = None
+    ) -> None:
+        """Encode one frame: a `Frame`, or uint8 [H, W, 3] RGB shown at `pts * time_base` seconds (default: the next).
+
+        Raises VtoonError where the size changes or the file cannot be written.
+        """
+        image = frame if isinstance(frame, np.ndarray) else frame.image
+        if pts is None and not isinstance(frame, np.ndarray):
+            pts, time_base = frame.pts, frame.time_base
+        if pts is None or time_base is None:
+            pts, time_base = self.frames, 1 / self._rate
+        try:
+            if self._container is None:
+                self._start(image, time_base)
+            self._encode(image, pts * time_base)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            with contextlib.suppress(av.error.FFmpegError, OSError):
+                self._close()
+            self._target.discard()
+
+    def _start(self, image: np.ndarray, time_base: Fraction) -> None:
+        """Open the container with all its streams; the first frame tells size and time base."""
+        self._size = self._size or image.shape[1::-1]
+        format_name = CONTAINERS[self.path.suffix.lower()]
+        self._container = av.open(str(self._target.part), "w", format=format_name)
+        self._stream = self._add_video(1 / self._rate if format_name == "avi" else time_base)
+        if self._sound:
+            self._tracks = Tracks(self._sound, self._container)
+        self._container.container_options.update(_muxer_options(format_name, self._container.streams))
+
+    def _add_video(self, time_base: Fraction) -> av.VideoStream:
+        info = self._like.info if self._like else None
+        options = self._options | ({"bf": "0"} if self.path.suffix.lower() == ".avi" else {})  # AVI has no pts
+        stream = self._container.add_stream(self._codec.encoder, rate=self._rate, options=options)
+        stream.time_base = time_base
+        context = stream.codec_context
+        context.time_base = time_base
+        context.thread_type = "AUTO"
+        context.pix_fmt = self._codec.pix_fmt
+        context.width, context.height = (side + -side % self._codec.multiple for side in self._size)
+        if (context.width, context.height) != tuple(self._size):
+            log.warning(
+                "%s: padded from %dx%d to %dx%d by repeating the border: %s needs even sizes",
+                *(self.path, *self._size, context.width, context.height, self.codec),
+            )
+        context.sample_aspect_ratio = info.sample_aspect_ratio if info else Fraction(1)
+        tags, conversion = output_colours(info, context.width, context.height)
+        context.color_primaries, context.color_trc = tags.primaries, tags.transfer
+        context.colorspace, context.color_range = tags.matrix, tags.range
+        if context.codec.canonical_name == "hevc" and self.path.suffix.lower() != ".mkv":
+            context.codec_tag = "hvc1"  # the one Apple's players take
+        context.open()
+        self._to_picture = FromRGB(conversion, self._codec.pix_fmt, self._codec.multiple)
+        return stream
+
+    def _encode(self, image: np.ndarray, time: Fraction) -> None:
+        if image.shape[1::-1] != tuple(self._size):
+            got, wanted = ("{}x{}".format(*size) for size in (image.shape[1::-1], self._size))
+            raise VtoonError(f"{self.path}: a frame of {got} came into a video of {wanted}; all must have one size")
+        picture = self._to_picture(image)
+        pts = round(time / self._stream.codec_context.time_base)
+        if self._last is not None and pts <= self._last:
+            pts = self._last + 1
+        picture.pts, picture.time_base = pts, self._stream.codec_context.time_base
+        self._last = pts
+        self.frames += 1
+        self._mux(self._stream.encode(picture))
+        if self._tracks:
+            self._tracks.advance(float(time))
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            packet.duration = round(1 / (self._rate * packet.time_base))  # how long the last one is shown
+            self._container.mux(packet)
+
+    def _finish(self) -> None:
+        if self._container is None:
+            raise VtoonError(f"{self.path}: no frame was written, so there is no video")
+        try:
+            self._mux(self._stream.encode(None))
+            if self._tracks:
+                self._tracks.finish(self._sound_end())
+            self._close()
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from None
+        self._target.commit()
+
+    def _sound_end(self) -> float:
+        """Seconds: where the pictures end, if the source broke or was left early; else the sound is heard out."""
+        if self._like and (self._like.finished is False or self._like.damaged):
+            return float(self._last * self._stream.codec_context.time_base + 1 / self._rate)
+        return math.inf
+
+    def _close(self) -> None:
+        container, self._container = self._container, None
+        tracks, self._tracks = self._tracks, None
+        if tracks:
+            tracks.close()
+        if container:
+            container.close()
+
+    def _failure(self, error: OSError) -> VtoonError:
+        return VtoonError(f"{self.path}: cannot be written ({error.strerror or error})")
+
+
+def output_colours(info: MediaInfo | None, width: int, height: int) -> tuple[Colours, Colours]:
+    """(tags of the output, how RGB becomes YUV) so that width x height px show the colours of the source.
+
+    The tags are the source's, and open ones stay open, except where a player would guess another matrix from the
+    output's size. What came from HDR or RGB is BT.709.
+    """
+    if info is None or info.hdr or not info.colours.encodable:
+        return SDR, SDR
+    tags, conversion = info.colours, info.colours.completed(*info.stored_size)
+    if tags.completed(width, height).matrix != conversion.matrix:
+        tags = replace(tags, matrix=conversion.matrix)
+    return tags, conversion
+
+
+def _muxer_options(format_name: str, streams: Sequence[av.stream.Stream]) -> dict[str, str]:
+    """MP4 and MOV: the index first, and a time scale in which the edit lists name every stream's start exactly.
+
+    The others: no shift of all times where the sound begins with a packet before zero, as AAC does.
+    """
+    if format_name not in ("mp4", "mov"):
+        return {"avoid_negative_ts": "disabled"}
+    scales = [stream.codec_context.sample_rate for stream in streams if stream.type == "audio"]
+    scales += [stream.codec_context.time_base.denominator for stream in streams if stream.type == "video"]
+    scale = math.lcm(*scales)
+    return {"movflags": "+faststart"} | ({"movie_timescale": str(scale)} if scale <= _MAX_TIMESCALE else {})
