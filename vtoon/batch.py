@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vtoon.errors import VtoonError
+from vtoon.errors import VtoonError, describe
 from vtoon.image import IMAGE_SUFFIXES, load_image, save_image
 from vtoon.placement import Placement
 from vtoon.stylize import Progress, StylizeOptions, Stylizer, first_face
@@ -192,14 +192,19 @@ def stylize_all(
     """
     stylizer.checkpoint.bank.find(options.style)  # a style that does not exist stops everything, before the first file
     for job in jobs:
-        try:
-            with watch(job) if watch else nullcontext() as progress:
-                yield _do(stylizer, job, options, progress)
-        except VtoonError as error:
-            yield Result(job, FAILED, reason=str(error))
-        except Exception as error:
-            log.info("%s", job.source, exc_info=True)
-            yield Result(job, FAILED, reason=f"{job.source}: {type(error).__name__}: {' '.join(str(error).split())}")
+        with watch(job) if watch else nullcontext() as progress:
+            result = _attempt(stylizer, job, options, progress)
+        yield result
+
+
+def _attempt(stylizer: Stylizer, job: Job, options: StylizeOptions, progress: Progress | None) -> Result:
+    try:
+        return _do(stylizer, job, options, progress)
+    except VtoonError as error:
+        return Result(job, FAILED, reason=str(error))
+    except Exception as error:  # a defect of ours must not cost the files that follow
+        log.info("%s", job.source, exc_info=True)
+        return Result(job, FAILED, reason=f"{job.source}: {describe(error)}")
 
 
 def _do(stylizer: Stylizer, job: Job, options: StylizeOptions, progress: Progress | None) -> Result:

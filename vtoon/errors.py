@@ -9,3 +9,8 @@ class VtoonError(Exception):
     Its message is one line: what was got, what is allowed, what to do. Command lines print it and exit with 1;
     it is never shown with a traceback.
     """
+
+
+def describe(error: BaseException) -> str:
+    """An exception nobody expected, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -18,7 +19,7 @@ from typing import Annotated, Literal
 from tqdm import tqdm
 from tyro.conf import FlagCreatePairsOff, arg
 
-from vtoon.errors import VtoonError
+from vtoon.errors import VtoonError, describe
 
 Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]  # off, and `--name` turns it on
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -95,11 +96,6 @@ def guard(work: Callable[[], int | None], verbose: bool = False) -> int:
         return _fail(f"{describe(error)}; run with --verbose for the traceback")
 
 
-def describe(error: Exception) -> str:
-    """An unexpected exception in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
-
-
 def say_error(message: str, word: str = "error") -> None:
     """One line on stderr, below no half-drawn progress bar."""
     with contextlib.suppress(BrokenPipeError):
@@ -142,7 +138,7 @@ class _Notices(logging.Handler):
         message = record.getMessage()
         if message not in self._said:
             self._said.add(message)
-            tqdm.write(message, file=sys.stderr)
+            tqdm.write(self.format(record), file=sys.stderr)
 
 
 def show_notices(talk: Talk) -> None:
@@ -159,7 +155,9 @@ def progress_bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int
 
     Nothing is drawn when stderr is no terminal.
     """
-    with tqdm(desc=title, unit=" frames", disable=True if quiet else None, dynamic_ncols=True, leave=False) as bar:
+    screen = shutil.get_terminal_size()  # 80x24 where the terminal does not know its size
+    shape = {"ncols": screen.columns, "nrows": screen.lines, "leave": False}
+    with tqdm(desc=title, unit=" frames", disable=True if quiet else None, **shape) as bar:
 
         def update(done: int, total: int | None) -> None:
             bar.total = total if total and total >= done else None

@@ -15,7 +15,7 @@ SMALL = VToonifyConfig(
     style_dim=64,
     mapping_layers=0,
     stem_channels=12,
-    channels={4: 4, 8: 4, 16: 4, 32: 80, 64: 80, 128: 48, 256: 16},
+    channels={4: 4, 8: 4, 16: 4, 32: 80, 64: 80, 128: 44, 256: 16},
     normalize=False,
     extrinsic_blocks=False,
 )

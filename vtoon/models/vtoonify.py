@@ -101,9 +101,11 @@ class VToonify(nn.Module):
         levels = [2**k for k in range(int(math.log2(config.in_size)), int(math.log2(BOTTLENECK)) - 1, -1)]
         self.encoder = self._build_encoder(config, levels)
         fused = levels[::-1]  # 32 px first
-        if config.out_size == config.in_size:
-            fused = fused[:-1]  # no generator layer is left above the input's own resolution
-        self.fusion_skip = nn.ModuleList(nn.Conv2d(c[r] + 3, 3, 3, padding=1) for r in fused)
+        # A network that does not enlarge has no layer above the finest feature to fuse it before: `forward` fuses it
+        # between the last two convolutions, into the features only.
+        self.fuses_last = dual and config.out_size == config.in_size
+        skipped = fused[:-1] if self.fuses_last else fused
+        self.fusion_skip = nn.ModuleList(nn.Conv2d(c[r] + 3, 3, 3, padding=1) for r in skipped)
         if dual:
             self.fusion_out = nn.ModuleList(Fusion(c[r], config.normalize) for r in fused)
             self.res = nn.ModuleList(
@@ -196,7 +198,7 @@ class VToonify(nn.Module):
         g = self.synthesis
         for k in range(len(g.convs[FIRST_CONV:]) // 2):
             i = FIRST_CONV + 2 * k
-            if k < len(self.fusion_out):
+            if k < len(self.fusion_skip):
                 f_e = features[k]
                 if dual:
                     out, mask = self.fusion_out[k](out, f_e, degree)
@@ -206,6 +208,9 @@ class VToonify(nn.Module):
                     out = self.fusion_out[k](torch.cat([out, f_e], 1))
                 skip = self.fusion_skip[k](torch.cat([skip, f_e], 1))
             out = g.convs[i](out, style[:, i + 1])
+            if self.fuses_last and i + 2 == len(g.convs):
+                out, mask = self.fusion_out[-1](out, features[-1], degree)
+                masks.append(mask)
             out = g.convs[i + 1](out, style[:, i + 2])
             skip = g.to_rgbs[i // 2](out, style[:, i + 3], skip)
         return (skip, masks) if return_masks else skip

@@ -63,7 +63,7 @@ class PairTeacher:
         """A random view. Half of the degrees are 1, one in ten is 0, the rest anywhere between."""
         if look is None:  # the first look, the default, is drawn twice as often
             look = max(0, int(rng.integers(-1, len(self.looks))))
-        palette = int(rng.integers(1, len(self.palettes))) if rng.random() < 0.5 and len(self.palettes) > 1 else 0
+        palette = int(rng.integers(1, len(self.palettes))) if rng.random() < 0.4 and len(self.palettes) > 1 else 0
         if degree is None:
             degree = float(rng.choice([1.0, 0.0, rng.uniform()], p=[0.5, 0.1, 0.4]))
         eyes = float(np.exp(rng.uniform(*np.log(EYE_RANGE))))
