@@ -48,6 +48,12 @@ class Ended:
 
 
 @pytest.fixture(scope="session")
+def tiny_config() -> VToonifyConfig:
+    """The shape of a network that costs next to nothing."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file of the built-in kind with random weights and four styles."""
     torch.manual_seed(0)

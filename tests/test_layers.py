@@ -15,7 +15,7 @@ LAYERS = (
     ("models",),
     ("weights", "engine"),
     ("placement", "stylize", "latent", "train"),
-    ("batch", "cli"),
+    ("jobs", "batch", "cli"),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 # Within a layer: single files that build on one another, in this direction only.
@@ -23,7 +23,9 @@ SIDEWAYS = {
     ("image", "errors"),
     ("engine", "weights"),
     ("stylize", "placement"),
+    ("batch", "jobs"),
     ("cli", "batch"),
+    ("cli", "jobs"),
     ("metrics", "flow"),
 }
 # What only some users have is imported only by the module that is about it.

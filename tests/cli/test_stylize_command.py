@@ -111,6 +111,14 @@ def test_codec_and_quality_are_passed_on(tmp_path, stylize, make_clip):
     assert probe(tmp_path / "o.mkv").codec == "vp9"
 
 
+def test_a_palette_that_is_named_and_not_used_is_said(tmp_path, stylize):
+    Image.new("RGB", (48, 48)).save(tmp_path / "a.png")
+    flags = (tmp_path / "a.png", "-o", tmp_path / "b.png", "--overwrite", "--style")
+    assert "--color_transfer" in stylize(*flags, "comic-sunset").line
+    for words in (("comic-sunset", "--color_transfer"), ("3",), ("comic",), ("comic-sunset", "--quiet")):
+        assert stylize(*flags, *words).err == ""
+
+
 def test_no_input_is_an_error(stylize):
     assert stylize().line.startswith("error: no input")
 

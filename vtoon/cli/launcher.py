@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
@@ -72,7 +73,7 @@ class StyleTransfer:
 
     def run(self) -> int:
         """Returns the exit code: 0 only if every input is done."""
-        from vtoon.batch import Naming, plan
+        from vtoon.jobs import Naming, plan
         from vtoon.stylize import StylizeOptions, load
 
         show_notices(self.messages)
@@ -87,7 +88,7 @@ class StyleTransfer:
             padding=self.padding,
             **shared_options(self.drawing, self.coding, self.batch_size),
         )
-        jobs = plan(self.content or (str(demo_clip()),), self.output_path, naming)
+        jobs = plan(self.content or (str(demo_clip()),), os.path.join(self.output_path, ""), naming)
         options = replace(options, overwrite=self.overwrite or jobs[0].alone)
         if not self.messages.quiet:
             for line in self._without_effect(placement, [job.kind for job in jobs]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import tempfile
 import time
@@ -20,6 +19,11 @@ from vtoon.clock import StageClock
 from vtoon.engine import Engine, Job
 from vtoon.stylize import Progress, StylizeOptions, Stylizer, load
 from vtoon.video import probe
+
+try:
+    import resource
+except ImportError:
+    resource = None
 
 # Dense 3x3 convolutions (images, channels, side) of which the fastest tells what the machine can do.
 PEAK_SHAPES = ((1, 64, 128), (1, 128, 64), (4, 128, 64), (1, 256, 64))
@@ -168,7 +172,9 @@ def device_name(device: torch.device) -> str:
 
 
 def peak_memory_mb() -> float:
-    """The most that this process has held so far."""
+    """The most that this process has held so far; 0 on Windows, which does not tell."""
+    if resource is None:
+        return 0.0
     unit = 1 if sys.platform == "darwin" else 1024  # bytes in which the system counts
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TILE, LABEL = 192, 22  # px: side of a drawing, height of the line below it
 COLUMNS = 6
 PADDING = (140, 140, 150, 160)  # of the sheet's crop: left, right, top, bottom, px at 64 px between the eyes
-EXAMPLE_DETAIL = 112.0  # px between the eyes
+EXAMPLE_DETAIL = 80.0  # px between the eyes: enough for a thumbnail
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 from vtoon.cli.common import FAILED, Coding, Drawing, Flag, Talk, progress_bar, say_error, show_notices
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, which --help need not wait for
-    from vtoon.batch import Job
+    from vtoon.jobs import Job
     from vtoon.stylize import StylizeOptions, Stylizer
 
 
@@ -26,7 +26,7 @@ class Stylize:
 
     inputs: Annotated[tuple[str, ...], Positional, arg(metavar="INPUT [INPUT ...]", help_behavior_hint="")] = ()
     """Videos, images, folders (all videos and images in them), quoted globs, image sequences (frames/%04d.png)."""
-    output: Annotated[Path, arg(aliases=["-o"], metavar="PATH")] = Path("output")
+    output: Annotated[str, arg(aliases=["-o"], metavar="PATH")] = "output"
     """A folder; or, for one input, a file whose extension names the format."""
     style: Annotated[str, arg(aliases=["-s"], metavar="NAME|ID")] = "0"
     """Which drawing; `vtoon styles` lists them."""
@@ -48,7 +48,7 @@ class Stylize:
 
     def run(self) -> int:
         """Returns the exit code: 0 only if every input is done."""
-        from vtoon.batch import Naming, plan
+        from vtoon.jobs import Naming, plan
         from vtoon.stylize import StylizeOptions, load
 
         show_notices(self.messages)

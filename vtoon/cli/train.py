@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 import tyro
 
 from vtoon.errors import VtoonError
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.train.distributed import init_distributed
+from vtoon.train.init import unit_variance_
 from vtoon.train.looks import LOOKS, PALETTES, finish
 from vtoon.train.pairs import draw, prepare_faces
-from vtoon.train.recipes.distill import DistillOptions, VToonifyDistill
+from vtoon.train.recipes.distill import Batch, DistillOptions, VToonifyDistill
 from vtoon.train.teacher import PairTeacher, look_teacher, looks_version
 from vtoon.train.trainer import TrainOptions, fit
 from vtoon.weights.checkpoint import load_checkpoint
@@ -73,7 +75,10 @@ def train(args: TrainArgs) -> Path:
     drawings = {name: draw(faces, name, look_teacher(name), looks_version()) for name in args.looks}
     teacher = PairTeacher(faces, drawings, PALETTES, args.size, finish)
     model = BuiltinVToonify(args.looks, list(PALETTES))
-    if args.init:
+    if not args.init:
+        sample = Batch.of([teacher.sample(np.random.default_rng(i)) for i in range(8)], torch.device("cpu"))
+        unit_variance_(model, lambda: model(sample.x, *sample.style))
+    else:
         start = load_checkpoint(args.init).model
         model.net.load_state_dict(start.net.state_dict())
         model.codes = start.codes.grow(args.looks, list(PALETTES))

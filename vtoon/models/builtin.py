@@ -17,6 +17,7 @@ SMALL = VToonifyConfig(
     stem_channels=12,
     channels={4: 4, 8: 4, 16: 4, 32: 80, 64: 80, 128: 44, 256: 16},
     normalize=False,
+    mask_activation="sigmoid",
     extrinsic_blocks=False,
 )
 

@@ -18,6 +18,7 @@ from vtoon.models.stylegan2 import Generator, published_channels
 
 BOTTLENECK = 32  # px: where the encoder meets the generator
 FIRST_CONV = 6  # generator.convs[6] is the first layer above 32 px
+MASK_ACTIVATIONS = {"tanh_relu": lambda x: x.relu().tanh(), "sigmoid": torch.sigmoid}
 MOD_RES_DILATIONS = (1, 4, 4, 2, 2, 1, 1)  # of res[0..6]; res[0] is in the published files but never used
 
 
@@ -34,9 +35,12 @@ class VToonifyConfig:
     stem_channels: int = 32
     channels: dict[int, int] = field(default_factory=published_channels)  # resolution -> channels
     normalize: bool = True  # instance normalisation inside AdaIN
+    mask_activation: str = "tanh_relu"  # of the fusion masks; "sigmoid" cannot die when all is trained from scratch
     extrinsic_blocks: bool = True  # carry DualStyleGAN's own ModRes blocks, which inference never runs
 
     def __post_init__(self) -> None:
+        if self.mask_activation not in MASK_ACTIVATIONS:
+            raise ValueError(f"mask_activation is {self.mask_activation!r}; it must be one of {list(MASK_ACTIVATIONS)}")
         if self.backbone not in ("dualstylegan", "toonify"):
             raise ValueError(f"backbone is {self.backbone!r}; it must be 'dualstylegan' or 'toonify'")
         object.__setattr__(self, "channels", {int(k): int(v) for k, v in self.channels.items()})
@@ -72,8 +76,11 @@ class ResBlock(nn.Module):
 class Fusion(nn.Module):
     """Degree-aware fusion: a mask predicted from both features decides how much of the encoder's comes through."""
 
-    def __init__(self, channels: int, normalize: bool = True, label_dim: int = 128) -> None:
+    def __init__(
+        self, channels: int, normalize: bool = True, activation: str = "tanh_relu", label_dim: int = 128
+    ) -> None:
         super().__init__()
+        self.activation = MASK_ACTIVATIONS[activation]
         self.conv = nn.Conv2d(channels * 2, channels, 3, padding=1)
         self.norm = AdaptiveInstanceNorm(channels * 2, label_dim, normalize)
         self.conv2 = nn.Conv2d(channels * 2, 1, 3, padding=1)
@@ -82,7 +89,7 @@ class Fusion(nn.Module):
     def forward(self, f_g: Tensor, f_e: Tensor, degree: Tensor) -> tuple[Tensor, Tensor]:
         """Generator and encoder features [N, C, H, W], degree [N, 1] -> fused [N, C, H, W], mask [N, 1, H, W]."""
         seen = self.norm(torch.cat([f_g, (f_g - f_e).abs()], 1), self.linear(degree))
-        mask = self.conv2(seen).relu().tanh()
+        mask = self.activation(self.conv2(seen))
         return self.conv(torch.cat([f_g, f_e * mask], 1)), mask
 
 
@@ -107,7 +114,7 @@ class VToonify(nn.Module):
         skipped = fused[:-1] if self.fuses_last else fused
         self.fusion_skip = nn.ModuleList(nn.Conv2d(c[r] + 3, 3, 3, padding=1) for r in skipped)
         if dual:
-            self.fusion_out = nn.ModuleList(Fusion(c[r], config.normalize) for r in fused)
+            self.fusion_out = nn.ModuleList(Fusion(c[r], config.normalize, config.mask_activation) for r in fused)
             self.res = nn.ModuleList(
                 ModResBlock(c[BOTTLENECK], config.style_dim, dilation, config.normalize)
                 for dilation in MOD_RES_DILATIONS
@@ -159,6 +166,8 @@ class VToonify(nn.Module):
             nn.init.kaiming_normal_(fusion.conv.weight[:, channels:], a=0.2, mode="fan_in")
             fusion.conv2.weight.mul_(0.1)
             fusion.conv2.bias.fill_(1.0)
+        for to_rgb in self.synthesis.to_rgbs:  # noise in the picture would be unlearned by silencing every feature
+            to_rgb.conv.weight.mul_(0.02)
 
     @property
     def synthesis(self) -> Generator:

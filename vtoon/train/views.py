@@ -58,7 +58,7 @@ def reshape(points: np.ndarray, offsets: np.ndarray, degree: float) -> np.ndarra
 def light(rng: np.random.Generator) -> np.ndarray:
     """A random exposure and contrast as a lookup table uint8 [256], the same for photo and drawing."""
     x = np.linspace(0, 1, 256)
-    gamma, gain = np.exp(rng.normal(0, 0.25)), np.exp(rng.normal(0, 0.08))
+    gamma, gain = np.exp(rng.normal(0, 0.15)), np.exp(rng.normal(0, 0.06))
     return np.clip(255 * gain * x**gamma, 0, 255).astype(np.uint8)
 
 

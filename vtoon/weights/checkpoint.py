@@ -68,7 +68,8 @@ def load_checkpoint(path: str | os.PathLike = DEFAULT_CHECKPOINT) -> Checkpoint:
         model.load_state_dict(state)
         provenance = json.loads(metadata["provenance"])
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise VtoonError(f"{path}: damaged checkpoint ({str(error).splitlines()[0]})") from None
+        reason = " ".join(str(error).split())[:200]
+        raise VtoonError(f"{path}: damaged, or of another version of vtoon ({reason})") from None
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
             raise VtoonError(f"{path}: weight {name} holds values that are not finite; get the file again")

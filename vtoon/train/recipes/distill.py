@@ -30,6 +30,7 @@ from vtoon.video import prefetch
 from vtoon.weights.checkpoint import save_checkpoint
 
 EQUALIZED = (EqualLinear, EqualConv2d, ModulatedConv2d, StyleCodes)
+MODULATED, UNIT = 10.0, 5.0  # rates of modulated convolutions, and of other equalized layers and codes, over plain ones
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class DistillOptions:
 
     steps: int
     batch: int = 8
-    lr: float = 1e-3  # of plain convolutions; equalized layers and codes learn ten times as fast
+    lr: float = 1e-3  # of plain convolutions; see parameter_groups
     rec_loss: float = 1.0  # L1
     grad_loss: float = 2.0  # L1 of the differences between neighbours
     perc_loss: float = 0.3  # L1 of face-network features
@@ -175,12 +176,15 @@ class VToonifyDistill:
 
 
 def parameter_groups(model: BuiltinVToonify, lr: float) -> list[dict]:
-    """Adam's groups. Equalized layers and codes hold values of unit variance, ten times those of plain convolutions or
-    more, so that the same relative change takes ten times the rate."""
+    """Adam's groups. Adam moves every weight by about its rate, so that a like relative change of a weight takes a rate
+    in proportion to its size: about 0.05 in plain convolutions, 1 in equalized layers and codes."""
+    sized = {id(p): MODULATED for m in model.modules() if isinstance(m, ModulatedConv2d) for p in [m.weight]}
     unit = [p for m in model.modules() if isinstance(m, EQUALIZED) for p in m.parameters(recurse=False)]
-    chosen = set(map(id, unit))
-    plain = [p for p in model.parameters() if id(p) not in chosen]
-    return [{"params": plain, "lr": lr, "base_lr": lr}, {"params": unit, "lr": lr * 10, "base_lr": lr * 10}]
+    sized |= {id(p): UNIT for p in unit if id(p) not in sized}
+    groups: dict[float, list] = {}
+    for p in model.parameters():
+        groups.setdefault(sized.get(id(p), 1.0), []).append(p)
+    return [{"params": ps, "lr": lr * size, "base_lr": lr * size} for size, ps in groups.items()]
 
 
 def _count(step: int):

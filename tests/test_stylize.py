@@ -1,0 +1,173 @@
+"""The straight line, on a tiny random model: what the pipeline promises whatever the model draws."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import vtoon
+from vtoon.clock import StageClock
+from vtoon.engine import Engine, Job, pick_device
+from vtoon.errors import VtoonError
+from vtoon.stylize import StylizeOptions, Stylizer
+from vtoon.types import Frame
+from vtoon.video import VideoReader, VideoWriter
+from vtoon.weights.checkpoint import load_checkpoint
+
+
+@pytest.fixture(scope="module")
+def stylizer(tiny_model) -> Stylizer:
+    return vtoon.load(tiny_model, device="cpu")
+
+
+def engine_of(stylizer, **options):
+    checkpoint = stylizer.checkpoint
+    return Engine(checkpoint, checkpoint.bank.find(0), 1.0, **options)
+
+
+def frames_of(path):
+    with VideoReader(path) as reader:
+        return list(reader)
+
+
+def portrait_clip(path, portrait, count=8, start=7):
+    """The face moves 2 px a frame; frame times are uneven and do not start at zero."""
+    times = np.cumsum([start, *([40, 20, 80] * count)[: count - 1]])
+    with VideoWriter(path, crf=10) as writer:
+        for i, pts in enumerate(times):
+            writer.write(Frame(np.roll(portrait, 2 * i, 1), int(pts), Fraction(1, 1000)))
+    return path
+
+
+def test_engine_gives_each_region_its_size_and_its_own_result(stylizer):
+    rng = np.random.default_rng(0)
+    sizes = [(40, 48), (33, 57), (40, 48), (9, 8)]
+    jobs = [Job(rng.integers(0, 255, (*size, 3), dtype=np.uint8), 80.0) for size in sizes]
+    together = engine_of(stylizer, batch_size=8).draw(jobs)
+    alone = [engine_of(stylizer).draw([job])[0] for job in jobs]
+    for a, b, size in zip(together, alone, sizes, strict=True):
+        assert a.shape[:2] == size
+        assert np.abs(a.astype(int) - b).max() <= 1
+
+
+def test_engine_halves_a_batch_that_does_not_fit(stylizer, monkeypatch):
+    import torch
+
+    engine = engine_of(stylizer, batch_size=4)
+    real, seen = engine.net.forward, []
+
+    def limited(x, *args):
+        seen.append(len(x))
+        if len(x) > 1:
+            raise torch.OutOfMemoryError
+        return real(x, *args)
+
+    monkeypatch.setattr(engine.net, "forward", limited)
+    assert len(engine.draw([Job(np.zeros((16, 16, 3), np.uint8), 80.0)] * 4)) == 4
+    assert seen == [4, 2, 1, 1, 2, 1, 1]
+
+
+def test_a_device_that_is_not_there_is_named():
+    with pytest.raises(VtoonError, match="not known"):
+        pick_device("tpu")
+    assert pick_device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"style_degree": 1.5}, "between 0"),
+        ({"style_degree": float("nan")}, "between 0"),
+        ({"placement": "middle"}, "crop, paste or full"),
+        ({"faces": "some"}, "all or largest"),
+        ({"batch_size": 0}, "at least 1"),
+        ({"padding": (1, 2, 3)}, "four numbers"),
+        ({"detail": 20.0}, "auto or 64 to 160"),
+        ({"detail": "fine"}, "auto or 64 to 160"),
+    ],
+)
+def test_options_are_checked(options, says):
+    with pytest.raises(VtoonError, match=says):
+        StylizeOptions(**options)
+
+
+@pytest.mark.parametrize("placement", ["paste", "full", "crop"])
+def test_frames_and_times_survive(stylizer, tmp_path, portrait, placement):
+    source = portrait_clip(tmp_path / "in.mp4", portrait)
+    summary = stylizer.stylize_video(source, tmp_path / "out.mp4", placement=placement)
+    before, after = frames_of(source), frames_of(tmp_path / "out.mp4")
+    assert summary.frames == len(before) == len(after)
+    assert [f.pts * f.time_base for f in before] == [f.pts * f.time_base for f in after]
+    assert summary.faces == 1 and summary.damaged is None
+    if placement != "crop":
+        assert after[0].image.shape == before[0].image.shape
+
+
+def test_paste_leaves_the_rest_of_the_frame_alone(stylizer, portrait):
+    scene = np.full((400, 900, 3), 128, np.uint8)
+    scene[40:360, 40:360] = portrait
+    drawn = stylizer.stylize_image(scene)
+    assert np.array_equal(drawn[:, 600:], scene[:, 600:])
+    assert np.abs(drawn[100:250, 100:300].astype(int) - scene[100:250, 100:300]).mean() > 5
+
+
+def test_two_faces_are_drawn_or_only_the_largest(stylizer, portrait):
+    import cv2
+
+    scene = np.full((420, 760, 3), 128, np.uint8)
+    scene[50:370, 20:340] = portrait
+    small = cv2.resize(portrait, (260, 260), interpolation=cv2.INTER_AREA)
+    scene[80:340, 460:720] = small
+    both, faces = stylizer.stylize_picture(scene)
+    largest, _ = stylizer.stylize_picture(scene, faces="largest")
+    assert faces == 2
+    on_small = slice(120, 220), slice(520, 640)
+    assert not np.array_equal(both[on_small], scene[on_small])
+    assert np.array_equal(largest[on_small], scene[on_small])
+
+
+@pytest.mark.parametrize("placement", ["paste", "crop"])
+def test_no_face_passes_through(stylizer, tmp_path, make_clip, placement):
+    source = make_clip(tmp_path / "in.mp4", frames=5)
+    summary = stylizer.stylize_video(source, tmp_path / "out.mp4", placement=placement, crf=1)
+    assert summary.faces == 0 and summary.frames == 5
+    for a, b in zip(frames_of(source), frames_of(tmp_path / "out.mp4"), strict=True):
+        assert np.abs(a.image.astype(int) - b.image).mean() < 3
+
+
+def test_a_failing_network_leaves_no_output(stylizer, tmp_path, portrait, monkeypatch):
+    def broken(self, jobs):
+        raise VtoonError("the network is ill")
+
+    monkeypatch.setattr(Engine, "draw", broken)
+    source = portrait_clip(tmp_path / "in.mp4", portrait)
+    with pytest.raises(VtoonError, match="ill"):
+        stylizer.stylize_video(source, tmp_path / "out.mp4")
+    assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_clock_counts_a_stage_without_the_one_before():
+    now = iter(range(100))
+    clock = StageClock()
+    import vtoon.clock
+
+    ticks = vtoon.clock.time.perf_counter
+    try:
+        vtoon.clock.time.perf_counter = lambda: float(next(now))
+        with clock.measure("outer"), clock.measure("inner"):
+            pass
+    finally:
+        vtoon.clock.time.perf_counter = ticks
+    assert clock.seconds == {"inner": 1.0, "outer": 2.0}
+
+
+def test_degree_zero_of_the_built_in_model_is_nearer_to_the_photo_than_degree_one(portrait):
+    """And the way from one to the other is even."""
+    s = Stylizer(load_checkpoint(), "cpu")
+    face = slice(60, 260), slice(60, 260)
+    distance = [
+        np.abs(s.stylize_image(portrait, style_degree=d)[face].astype(int) - portrait[face]).mean()
+        for d in (0.0, 0.5, 1.0)
+    ]
+    assert distance[0] < 0.5 * distance[2]
+    assert distance[0] < distance[1] < distance[2]
