@@ -18,6 +18,7 @@ SMALL = VToonifyConfig(
     channels={4: 4, 8: 4, 16: 4, 32: 80, 64: 80, 128: 44, 256: 16},
     normalize=False,
     mask_activation="sigmoid",
+    feature_norm=True,
     extrinsic_blocks=False,
 )
 

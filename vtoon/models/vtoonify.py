@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vtoon.models.dualstylegan import NUM_STRUCTURE_LAYERS, AdaptiveInstanceNorm, DualStyleGAN, ModResBlock
 from vtoon.models.stylegan2 import Generator, published_channels
+from vtoon.ops import pixel_norm
 
 BOTTLENECK = 32  # px: where the encoder meets the generator
 FIRST_CONV = 6  # generator.convs[6] is the first layer above 32 px
@@ -36,6 +37,7 @@ class VToonifyConfig:
     channels: dict[int, int] = field(default_factory=published_channels)  # resolution -> channels
     normalize: bool = True  # instance normalisation inside AdaIN
     mask_activation: str = "tanh_relu"  # of the fusion masks; "sigmoid" cannot die when all is trained from scratch
+    feature_norm: bool = False  # PixelNorm after each level of the encoder: features that keep their scale stay in use
     extrinsic_blocks: bool = True  # carry DualStyleGAN's own ModRes blocks, which inference never runs
 
     def __post_init__(self) -> None:
@@ -166,8 +168,9 @@ class VToonify(nn.Module):
             nn.init.kaiming_normal_(fusion.conv.weight[:, channels:], a=0.2, mode="fan_in")
             fusion.conv2.weight.mul_(0.1)
             fusion.conv2.bias.fill_(1.0)
-        for to_rgb in self.synthesis.to_rgbs:  # noise in the picture would be unlearned by silencing every feature
-            to_rgb.conv.weight.mul_(0.02)
+        # Noise in the first pictures would be unlearned the fastest way there is, by silencing every feature.
+        for to_picture in (self.encoder[-1], *(layer.conv for layer in self.synthesis.to_rgbs)):
+            to_picture.weight.mul_(0.02)
 
     @property
     def synthesis(self) -> Generator:
@@ -184,11 +187,13 @@ class VToonify(nn.Module):
         features = []
         for block in self.encoder[:-2]:
             x = block(x)
+            x = pixel_norm(x) if self.config.feature_norm and features else x
             features.append(x)
         for i, block in enumerate(self.encoder[-2], start=1):
             x = block(x)
             if self.config.backbone == "dualstylegan":
                 x = self.res[i](x, self.generator.style(style[:, i]), degree)
+        x = pixel_norm(x) if self.config.feature_norm else x
         return x, self.encoder[-1](x), features[::-1]
 
     def forward(

@@ -1,7 +1,7 @@
 """StyleGAN2's building blocks in plain PyTorch: nothing to compile."""
 
 from vtoon.ops.fir import Blur, Upsample, fir_kernel, upfirdn2d
-from vtoon.ops.layers import ConvLayer, EqualConv2d, EqualLinear, FusedLeakyReLU, PixelNorm
+from vtoon.ops.layers import ConvLayer, EqualConv2d, EqualLinear, FusedLeakyReLU, PixelNorm, pixel_norm
 from vtoon.ops.modulated import ModulatedConv2d
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "PixelNorm",
     "Upsample",
     "fir_kernel",
+    "pixel_norm",
     "upfirdn2d",
 ]

@@ -12,11 +12,16 @@ from torch import Tensor, nn
 SQRT2 = math.sqrt(2.0)
 
 
+def pixel_norm(x: Tensor) -> Tensor:
+    """Scale [N, C, ...] to unit mean square over the channels, at each place by itself."""
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+
+
 class PixelNorm(nn.Module):
-    """Scale each latent [N, D] to unit mean square over D."""
+    """`pixel_norm` of latents [N, D]."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+        return pixel_norm(x)
 
 
 class FusedLeakyReLU(nn.Module):

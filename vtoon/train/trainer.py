@@ -20,6 +20,7 @@ from vtoon.image import save_image
 from vtoon.train.distributed import average_gradients, is_main
 
 Batch = Any
+MAX_GRADIENT = 1.0  # norm over a phase's parameters: one odd batch must not undo an hour
 
 
 @dataclass
@@ -71,6 +72,7 @@ def run_phase(phase: Phase, batch: Batch) -> dict[str, float]:
     terms = phase.loss(batch)
     (sum(terms.values()) * phase.every).backward()
     average_gradients(phase.parameters)
+    torch.nn.utils.clip_grad_norm_(phase.parameters, MAX_GRADIENT)
     phase.optimizer.step()
     for p in phase.parameters:
         p.requires_grad_(False)

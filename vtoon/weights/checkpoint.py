@@ -46,6 +46,7 @@ def save_checkpoint(path: Path, model: BuiltinVToonify, provenance: dict) -> Non
     state = {k: v.detach().half().contiguous().cpu() for k, v in model.state_dict().items()}
     part = path.with_suffix(".part")
     save_file(state, part, metadata)
+    part.chmod(0o644)  # safetensors makes it private
     os.replace(part, path)
 
 

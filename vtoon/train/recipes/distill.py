@@ -30,7 +30,7 @@ from vtoon.video import prefetch
 from vtoon.weights.checkpoint import save_checkpoint
 
 EQUALIZED = (EqualLinear, EqualConv2d, ModulatedConv2d, StyleCodes)
-MODULATED, UNIT = 10.0, 5.0  # rates of modulated convolutions, and of other equalized layers and codes, over plain ones
+MODULATED, UNIT = 5.0, 3.0  # rates of modulated convolutions, and of other equalized layers and codes, over plain ones
 
 
 @dataclass(frozen=True)
