@@ -75,7 +75,13 @@ def measure(stylizer: Stylizer, style: str, faces: list[tuple[np.ndarray, Landma
     return Result(style, float(np.median(distances)), float(np.max(distances)), len(faces), lost, spread)
 
 
-def main(folder: Path, count: int = 40, styles: tuple[str, ...] = ("0",), ckpt: str = "default", json: bool = False):
+def main(
+    folder: tyro.conf.Positional[Path],
+    count: int = 40,
+    styles: tuple[str, ...] = ("0",),
+    ckpt: str = "default",
+    json: bool = False,
+):
     """Measure identity and evenness on a folder of portraits."""
     stylizer, faces = vtoon.load(ckpt), load_faces(folder, count)
     names = [stylizer.checkpoint.bank.find(style).name for style in styles]

@@ -92,6 +92,8 @@ def test_every_other_command_parses():
             tyro.cli(Bench, args=args, use_underscores=True, config=(tyro.conf.OmitArgPrefixes,))
         elif program == "benchmarks/memory.py":
             tyro.cli(script("benchmarks/memory.py").Memory, args=args, use_underscores=True)
+        elif program in ("benchmarks/temporal.py", "benchmarks/identity.py"):
+            tyro.extras.get_parser(script(program).main, use_underscores=True).parse_args(args)
         else:
             assert program in ("make", "pip", "conda", "style_transfer.py"), (
                 f"README names {program}, which is not tested"

@@ -36,6 +36,8 @@ class TrainArgs:
     """The run's folder under --runs: state, previews, curves, model.safetensors."""
     looks: list[str] = field(default_factory=lambda: list(LOOKS))
     """Which looks to learn, by name."""
+    palettes: list[str] = field(default_factory=lambda: list(PALETTES))
+    """Which palettes to learn, by name; the first must be 'own'."""
     init: Path | None = None
     """Start from this model's weights (transfer); looks it does not know start from its first one."""
     iter: int = 6000
@@ -64,24 +66,28 @@ class TrainArgs:
 
 def train(args: TrainArgs) -> Path:
     """Prepare faces and drawings, then train or resume. Returns the model file."""
-    unknown = [name for name in args.looks if name not in LOOKS]
-    if unknown:
-        raise VtoonError(f"look {unknown[0]!r} does not exist; choose from {', '.join(LOOKS)}")
+    for kind, names, known in (("look", args.looks, LOOKS), ("palette", args.palettes, PALETTES)):
+        for name in names:
+            if name not in known:
+                raise VtoonError(f"{kind} {name!r} does not exist; choose from {', '.join(known)}")
+    if args.palettes[:1] != ["own"]:
+        raise VtoonError(f"--palettes {' '.join(args.palettes)}: the first must be own, the colours of the photo")
     if args.size % 8 or args.size < 64:
         raise VtoonError(f"--size {args.size}: it must be a multiple of 8, at least 64")
     init_distributed()
     torch.manual_seed(args.seed)
     faces = prepare_faces(args.faces, args.runs / "cache")
     drawings = {name: draw(faces, name, look_teacher(name), looks_version()) for name in args.looks}
-    teacher = PairTeacher(faces, drawings, PALETTES, args.size, finish)
-    model = BuiltinVToonify(args.looks, list(PALETTES))
+    palettes = {name: PALETTES[name] for name in args.palettes}
+    teacher = PairTeacher(faces, drawings, palettes, args.size, finish)
+    model = BuiltinVToonify(args.looks, args.palettes)
     if not args.init:
         sample = Batch.of([teacher.sample(np.random.default_rng(i)) for i in range(8)], torch.device("cpu"))
         unit_variance_(model, lambda: model(sample.x, *sample.style))
     else:
         start = load_checkpoint(args.init).model
         model.net.load_state_dict(start.net.state_dict())
-        model.codes = start.codes.grow(args.looks, list(PALETTES))
+        model.codes = start.codes.grow(args.looks, args.palettes)
     shared = {k: v for k, v in vars(args).items() if k in DistillOptions.__dataclass_fields__}
     options = DistillOptions(steps=args.iter, **shared)
 

@@ -37,7 +37,7 @@ class VToonifyConfig:
     channels: dict[int, int] = field(default_factory=published_channels)  # resolution -> channels
     normalize: bool = True  # instance normalisation inside AdaIN
     mask_activation: str = "tanh_relu"  # of the fusion masks; "sigmoid" cannot die when all is trained from scratch
-    feature_norm: bool = False  # PixelNorm after each level of the encoder: features that keep their scale stay in use
+    feature_norm: bool = False  # PixelNorm after each encoder level and block: features keep their scale
     extrinsic_blocks: bool = True  # carry DualStyleGAN's own ModRes blocks, which inference never runs
 
     def __post_init__(self) -> None:
@@ -193,7 +193,7 @@ class VToonify(nn.Module):
             x = block(x)
             if self.config.backbone == "dualstylegan":
                 x = self.res[i](x, self.generator.style(style[:, i]), degree)
-        x = pixel_norm(x) if self.config.feature_norm else x
+            x = pixel_norm(x) if self.config.feature_norm else x
         return x, self.encoder[-1](x), features[::-1]
 
     def forward(

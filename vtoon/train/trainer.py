@@ -51,6 +51,7 @@ class Recipe(Protocol):
     def end_step(self, step: int) -> None: ...
     def preview(self) -> np.ndarray: ...
     def export(self, path: Path, step: int) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def fit(recipe: Recipe, options: TrainOptions) -> int:
         stop.append(True)
     finally:
         signal.signal(signal.SIGTERM, previous)
+        recipe.close()
         log.close()
     if is_main():
         save_state(recipe, step, state_file)

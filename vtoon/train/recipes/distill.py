@@ -112,6 +112,12 @@ class VToonifyDistill:
         self.step = step
         return Batch.of(next(self._batches), self.device)
 
+    def close(self) -> None:
+        """End the thread that makes batches ahead; `next_batch` starts another."""
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None
+
     def _samples(self, step: int) -> list[Sample]:
         rng = np.random.default_rng([self.options.seed, rank(), step])
         return [self.teacher.sample(rng) for _ in range(self.options.batch)]
