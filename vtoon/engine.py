@@ -12,9 +12,9 @@ from vtoon.errors import VtoonError
 from vtoon.faces import pad_to_multiple
 from vtoon.image import to_tensor, to_uint8
 from vtoon.types import Style
+from vtoon.video import batched
 from vtoon.weights.checkpoint import Checkpoint
 
-STRIDE = 8  # the encoder's: sides of an input must be its multiples
 CPU_BATCH_PIXELS = 256 * 256  # a larger CPU batch only costs memory
 GPU_BYTES_PER_PIXEL = 4 * 1500  # activations of the small model, float32
 
@@ -72,7 +72,7 @@ class Engine:
             by_size.setdefault(job.image.shape, []).append(i)
         for (height, width, _), indices in by_size.items():
             n = self.batch_size or self.auto_batch(height, width)
-            yield from (indices[k : k + n] for k in range(0, len(indices), n))
+            yield from batched(indices, n)
 
     def auto_batch(self, height: int, width: int) -> int:
         """How many regions of this size to draw at once: on a GPU what half of its free memory holds, at most 16."""
@@ -84,7 +84,7 @@ class Engine:
     @torch.inference_mode()
     def _run(self, jobs: Sequence[Job]) -> list[np.ndarray]:
         height, width = jobs[0].image.shape[:2]
-        padded = np.stack([pad_to_multiple(job.image, STRIDE)[0] for job in jobs])
+        padded = np.stack([pad_to_multiple(job.image)[0] for job in jobs])
         codes = [self.bank.code(self.style, self.degree, job.eye_distance, self.color_transfer) for job in jobs]
         degree = torch.full((len(jobs), 1), self.degree, device=self.device)
         x = to_tensor(padded, self.device).contiguous(memory_format=torch.channels_last)

@@ -15,6 +15,7 @@ from vtoon.clock import StageClock
 from vtoon.engine import Engine, pick_device
 from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector, FaceTracker
+from vtoon.faces.region import DETAIL_RANGE
 from vtoon.flow import find_estimator, steady
 from vtoon.image import load_image
 from vtoon.placement import Crop, Full, PassThrough, Paste, Placement, wanted_eyes
@@ -23,7 +24,6 @@ from vtoon.video import VideoReader, VideoWriter, batched, prefetch
 from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 
 PLACEMENTS = ("paste", "crop", "full")
-DETAIL_RANGE = (64.0, 160.0)  # px between the eyes: the built-in model's training range
 Progress = Callable[[int, int | None], None]  # frames done, frames in all if known
 
 
