@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +56,10 @@ class ModResBlock(nn.Module):
 
 
 class DualStyleGAN(nn.Module):
-    """Generator plus the extrinsic path: `style` is T_c, `res[:7]` the ModRes blocks, `res[7:]` T_s."""
+    """Generator plus the extrinsic path: `style` is T_c, `res[:7]` the ModRes blocks, `res[7:]` T_s.
+
+    `structure_channels=0` leaves the ModRes blocks out: enough inside VToonify, which replaces the layers they follow.
+    """
 
     def __init__(
         self,
@@ -79,3 +83,32 @@ class DualStyleGAN(nn.Module):
             with torch.no_grad():
                 layer.weight.copy_(torch.eye(style_dim) / layer.scale)
             self.res.append(layer)
+
+    def transform_color(self, style: Tensor) -> Tensor:
+        """T_s: the colour rows of [N, L, D] in W+ to the generator's own; the structure rows stay as they are."""
+        rows = [self.res[i](style[:, i]) for i in range(NUM_STRUCTURE_LAYERS, style.shape[1])]
+        return torch.cat([style[:, :NUM_STRUCTURE_LAYERS], torch.stack(rows, 1)], 1)
+
+    def forward(
+        self, intrinsic: Tensor, extrinsic: Tensor, weights: Tensor, noise: list[Tensor | None] | None = None
+    ) -> Tensor:
+        """The face `intrinsic` in the style `extrinsic`, both W+ [N, L, D] (Z+ codes: `generator.zplus2wplus`).
+
+        weights: degree of each row, [L] or [N, L] in [0, 1]; `noise` as in `Generator`. Returns RGB [N, 3, size, size].
+        """
+        _, rgb = deque(self.grow(intrinsic, extrinsic, weights, noise), maxlen=1).pop()
+        return rgb
+
+    def grow(
+        self, intrinsic: Tensor, extrinsic: Tensor, weights: Tensor, noise: list[Tensor | None] | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Features and RGB at 4, 8, ... `size` px, as `Generator.grow` gives them."""
+        weights = weights.expand(extrinsic.shape[:2])
+        blocks = NUM_STRUCTURE_LAYERS
+
+        def add_structure(i: int, x: Tensor) -> Tensor:
+            return self.res[i](x, self.style(extrinsic[:, i]), weights[:, i : i + 1]) if i < blocks else x
+
+        colors = torch.lerp(intrinsic, self.transform_color(extrinsic), weights[:, :, None])
+        w_plus = torch.cat([intrinsic[:, :blocks], colors[:, blocks:]], 1)
+        return self.generator.grow(w_plus, noise, add_structure)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,11 @@ def published_channels(channel_multiplier: int = 2) -> dict[int, int]:
     """Channels of each resolution in the published networks."""
     wide = {4: 512, 8: 512, 16: 512, 32: 512}
     return wide | {r: min(512, 256 * channel_multiplier * 64 // r) for r in (64, 128, 256, 512, 1024)}
+
+
+def truncate(w: Tensor, mean: Tensor, psi: float) -> Tensor:
+    """Pull latents toward their mean: less variety, fewer failures (Karras et al. 2019, appendix B)."""
+    return mean + psi * (w - mean)
 
 
 class ConstantInput(nn.Module):
@@ -94,12 +100,36 @@ class Generator(nn.Module):
 
         `noise`: one map for each of the `num_latents - 1` convolutions; the stored maps by default.
         """
-        noise = noise or [getattr(self.noises, f"noise_{i}") for i in range(self.num_latents - 1)]
-        x = self.conv1(self.input.input.repeat(w_plus.shape[0], 1, 1, 1), w_plus[:, 0], noise[0])
-        rgb = self.to_rgb1(x, w_plus[:, 1])
-        for k, to_rgb in enumerate(self.to_rgbs):
-            i = 2 * k + 1
-            x = self.convs[2 * k](x, w_plus[:, i], noise[i])
-            x = self.convs[2 * k + 1](x, w_plus[:, i + 1], noise[i + 1])
-            rgb = to_rgb(x, w_plus[:, i + 2], rgb)
+        _, rgb = deque(self.grow(w_plus, noise), maxlen=1).pop()
         return rgb
+
+    def grow(
+        self,
+        w_plus: Tensor,
+        noise: list[Tensor | None] | None = None,
+        after: Callable[[int, Tensor], Tensor] = lambda _, x: x,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Features [N, C, r, r] and RGB [N, 3, r, r] for r = 4, 8, ... `size` px, each computed when asked for.
+
+        `after(i, x)` gets what convolution i puts out (0: conv1, i: convs[i - 1]) and returns what goes on.
+        """
+        noise = noise or [getattr(self.noises, f"noise_{i}") for i in range(self.num_latents - 1)]
+        x = after(0, self.conv1(self.input.input.repeat(w_plus.shape[0], 1, 1, 1), w_plus[:, 0], noise[0]))
+        rgb = self.to_rgb1(x, w_plus[:, 1])
+        yield x, rgb
+        for i, to_rgb in zip(range(1, self.num_latents - 2, 2), self.to_rgbs, strict=True):
+            x = after(i, self.convs[i - 1](x, w_plus[:, i], noise[i]))
+            x = after(i + 1, self.convs[i](x, w_plus[:, i + 1], noise[i + 1]))
+            rgb = to_rgb(x, w_plus[:, i + 2], rgb)
+            yield x, rgb
+
+    def to_w_plus(self, w: Tensor, other: Tensor | None = None, inject_index: int = 0) -> Tensor:
+        """w [N, D] for every row, with `other` from row `inject_index` on (style mixing: Karras et al. 2019, 3.1)."""
+        w_plus = w[:, None].repeat(1, self.num_latents, 1)
+        if other is not None:
+            w_plus[:, inject_index:] = other[:, None]
+        return w_plus
+
+    def zplus2wplus(self, z_plus: Tensor) -> Tensor:
+        """[N, L, D] in Z+ to W+, row by row through the mapping network."""
+        return self.style(z_plus.flatten(0, 1)).unflatten(0, z_plus.shape[:2])

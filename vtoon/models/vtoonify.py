@@ -179,8 +179,7 @@ class VToonify(nn.Module):
 
     def zplus2wplus(self, z_plus: Tensor) -> Tensor:
         """[N, L, D] in Z+ to W+, row by row through the mapping network."""
-        n, rows, dim = z_plus.shape
-        return self.synthesis.style(z_plus.reshape(n * rows, dim)).reshape(n, rows, dim)
+        return self.synthesis.zplus2wplus(z_plus)
 
     def encode(self, x: Tensor, style: Tensor, degree: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """The start for the generator (feature and RGB skip at 1/8 of the size) and the encoder features."""
@@ -207,8 +206,7 @@ class VToonify(nn.Module):
         degree = x.new_full((x.shape[0], 1), 0.5) if degree is None else degree
         out, skip, features = self.encode(x, style, degree)
         if dual:
-            rows = [self.generator.res[i](style[:, i]) for i in range(NUM_STRUCTURE_LAYERS, style.shape[1])]
-            style = torch.cat([style[:, :NUM_STRUCTURE_LAYERS], torch.stack(rows, 1)], 1)  # T_s
+            style = self.generator.transform_color(style)
         g = self.synthesis
         for k in range(len(g.convs[FIRST_CONV:]) // 2):
             i = FIRST_CONV + 2 * k

@@ -16,17 +16,20 @@ def fir_kernel(taps: tuple[float, ...] = BINOMIAL, gain: float = 1.0) -> Tensor:
     return k * (gain / k.sum())
 
 
-def upfirdn2d(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0)) -> Tensor:
+def upfirdn2d(
+    x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0), bias: Tensor | None = None
+) -> Tensor:
     """Insert `up - 1` zeros between samples, pad (before, after) on both axes, convolve, keep every `down`-th.
 
-    x: [N, C, H, W]; kernel: [T, T]. Returns [N, C, (H * up + sum(pad) - T) // down + 1, same for W].
+    x: [N, C, H, W]; kernel: [T, T]; bias, added last: [C].
+    Returns [N, C, (H * up + sum(pad) - T) // down + 1, same for W].
     """
     n, c, h, w = x.shape
     if up > 1:
         x = F.pad(x.reshape(n, c, h, 1, w, 1), (0, up - 1, 0, 0, 0, up - 1)).reshape(n, c, h * up, w * up)
     x = F.pad(x, (*pad, *pad))
     weight = kernel.flip(0, 1).to(x.dtype).expand(c, 1, *kernel.shape)
-    return F.conv2d(x, weight, stride=down, groups=c)
+    return F.conv2d(x, weight, bias, stride=down, groups=c)
 
 
 class Blur(nn.Module):

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vtoon.ops.fir import Blur
+
 SQRT2 = math.sqrt(2.0)
 
 
@@ -55,21 +57,33 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv2d(nn.Module):
-    """Convolution without bias, padded to keep the size."""
+    """Convolution without bias, padded to keep the size; with a stride it is not padded, for a blur does it before."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, dilation: int = 1) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, dilation: int = 1, stride: int = 1) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
         self.scale = 1.0 / math.sqrt(in_channels * kernel**2)
         self.dilation = dilation
-        self.padding = kernel // 2 + dilation - 1
+        self.stride = stride
+        self.padding = kernel // 2 + dilation - 1 if stride == 1 else 0
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight * self.scale, padding=self.padding, dilation=self.dilation)
+        return F.conv2d(x, self.weight * self.scale, None, self.stride, self.padding, self.dilation)
 
 
 class ConvLayer(nn.Sequential):
-    """Equalized convolution, bias, leaky ReLU."""
+    """Equalized convolution, bias, leaky ReLU. `downsample` blurs and halves the size; `activate=False` ends bare."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, dilation: int = 1) -> None:
-        super().__init__(EqualConv2d(in_channels, out_channels, kernel, dilation), FusedLeakyReLU(out_channels))
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        dilation: int = 1,
+        downsample: bool = False,
+        activate: bool = True,
+    ) -> None:
+        pad = kernel // 2 + 1  # on both sides: what the 4-tap filter and the convolution take away together
+        blur = [Blur(pad=(pad, pad))] if downsample else []
+        conv = EqualConv2d(in_channels, out_channels, kernel, dilation, stride=2 if downsample else 1)
+        super().__init__(*blur, conv, *([FusedLeakyReLU(out_channels)] if activate else []))
