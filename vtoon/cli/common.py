@@ -71,7 +71,9 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM: unwinds like Ctrl-C, so that nothing half written stays."""
 
 
-def guard(work: Callable[[], int | None], verbose: bool = False) -> int:
+def guard(
+    work: Callable[[], int | None], verbose: bool = False, when_stopped: str = "what was unfinished is discarded"
+) -> int:
     """Run a command; returns its exit code. Whatever goes wrong becomes one line on stderr."""
     try:
         with _stoppable():
@@ -83,7 +85,7 @@ def guard(work: Callable[[], int | None], verbose: bool = False) -> int:
     except KeyboardInterrupt as stop:
         code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
         word = "terminated" if code == TERMINATED else "interrupted"
-        return _fail("what was unfinished is discarded", code, word)
+        return _fail(when_stopped, code, word)
     except BrokenPipeError:
         # Whoever read our output has left (`vtoon styles | head`). The interpreter's last flush goes nowhere, too.
         with contextlib.suppress(OSError, ValueError):

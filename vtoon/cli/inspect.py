@@ -14,19 +14,20 @@ if TYPE_CHECKING:
     from vtoon.video import MediaInfo
     from vtoon.weights.checkpoint import Checkpoint
 
-WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+PUBLISHED_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".npy", ".pkl")
 
 
 @dataclass(frozen=True)
 class Inspect:
-    """Say what a video, an image or a model file is."""
+    """Say what a video, an image, a model or a published file of weights is."""
 
     file: Positional[Path]
     """The file, or an image sequence (frames/%04d.png)."""
 
     def run(self) -> None:
-        facts = _of_model(self.file) if self.file.suffix.lower() in WEIGHT_SUFFIXES else _of_media(self.file)
-        rows = list(facts)
+        suffix = self.file.suffix.lower()
+        look = _of_model if suffix == ".safetensors" else _of_published if suffix in PUBLISHED_SUFFIXES else _of_media
+        rows = list(look(self.file))
         width = max(len(name) for name, _ in rows)
         print("\n".join(f"{name.ljust(width)}  {value}" for name, value in rows))
 
@@ -68,6 +69,20 @@ def _of_model(path: Path) -> Iterator[tuple[str, str]]:
     yield from _of_config(checkpoint)
     yield "styles", f"{len(checkpoint.bank)}: {', '.join(style.name for style in checkpoint.bank.styles)}"
     yield from ((name, str(value)) for name, value in checkpoint.provenance.items())
+
+
+def _of_published(path: Path) -> Iterator[tuple[str, str]]:
+    from vtoon.weights.facts import facts
+    from vtoon.weights.published import recognise
+
+    file = recognise(path)
+    file.check_finite()
+    yield "file", str(path)
+    yield "kind", file.kind.title
+    yield "for", file.kind.taken_by
+    yield "size", f"{os.path.getsize(path) / 1e6:.1f} MB"
+    yield "numbers", f"{sum(tensor.numel() for tensor in file.tensors.values()):,} in {len(file.tensors)} tensors"
+    yield from facts(file)
 
 
 def _of_config(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,172 @@
+"""Pickles read as data: tensors, arrays, plain containers and inert records are built, nothing else is ever called.
+
+A pickle is a program for a small machine whose one dangerous instruction is "call what this name stands for". Here
+a name stands for what a table says it does, which is never the real thing, and a name outside the table ends the
+reading.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import pickletools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from vtoon.errors import VtoonError, describe
+
+MAX_OPERATIONS = 1_000_000  # of one pickle; the published ones need less than a tenth
+MAX_RANK, MAX_SIDE = 32, 1 << 40  # of an array: within them, sizes are quick to multiply
+NUMBERS = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
+# They reach outside of the file: copyreg's registry, persistent objects, out-of-band buffers.
+REFUSED_OPERATIONS = {"EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "NEXT_BUFFER", "READONLY_BUFFER"}
+STORES = {"PUT", "BINPUT", "LONG_BINPUT"}
+
+
+class Refused(pickle.UnpicklingError):
+    """The pickle asks for something that data does not need."""
+
+
+class Call:
+    """A function that a pickle may call, and to which it can do nothing else.
+
+    A bare function or class would not do: a pickle's BUILD can set attributes on any object it holds.
+    """
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable) -> None:
+        self._function = function
+
+    def __call__(self, *args: object) -> object:
+        return self._function(*args)
+
+    def __setstate__(self, state: object) -> None:
+        raise Refused("it changes a function")
+
+
+class PlainDict(dict):
+    """For OrderedDict and for dicts that are also attributes: only the items are kept."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        """Attributes are dropped. Defined so that a pickle cannot set them on the class either."""
+
+
+class DType:
+    """A NumPy dtype as pickled. Only numbers are read: a forged dtype can break NumPy itself."""
+
+    def __init__(self, name: str, *_: object) -> None:
+        if not isinstance(name, str):
+            raise Refused("it makes up a type of numbers")
+        self.name, self._order = name, "="
+
+    def __setstate__(self, state: tuple) -> None:
+        self._order = state[1]
+
+    def read(self, data: bytes, shape: tuple[int, ...], fortran: bool = False) -> np.ndarray:
+        """The array with these bytes. Raises Refused where they are not numbers, ValueError where the size differs."""
+        if self.name not in NUMBERS or self._order not in ("<", ">", "|", "="):
+            raise Refused(f"it holds values of type {self.name}, not numbers")
+        if volume(shape) * np.dtype(self.name).itemsize != len(data):
+            raise ValueError(f"{len(data)} bytes do not fill an array of shape {tuple(shape)}")
+        return np.frombuffer(data, np.dtype(self._order + self.name)).reshape(shape, order="F" if fortran else "C")
+
+
+class Array:
+    """A NumPy array as pickled. `value`: the array; of an array of objects the list of them."""
+
+    value: np.ndarray | list | None = None
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, fortran, data = state
+        self.value = data if dtype.name.startswith("O") else dtype.read(data, shape, fortran)
+
+
+def volume(shape: tuple[int, ...]) -> int:
+    """How many numbers an array has. Raises ValueError where the shape is none."""
+    if len(shape) > MAX_RANK or not all(0 <= n < MAX_SIDE for n in shape):
+        raise ValueError("not the shape of an array")
+    return math.prod(shape)
+
+
+def scalar(dtype: DType, data: bytes) -> float | int | bool:
+    """For NumPy's function that rebuilds one number."""
+    return dtype.read(data, ()).item()
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """For `_codecs.encode`, which is how Python's oldest protocols write bytes."""
+    if encoding != "latin1":
+        raise Refused("it encodes text in an unusual way")
+    return text.encode("latin1")
+
+
+def _not_to_be_called(*_: object) -> None:
+    raise Refused("it calls a class that it should only name")
+
+
+NUMPY_NAMES: Mapping[str, object] = {
+    "numpy.ndarray": Call(_not_to_be_called),  # an argument of _reconstruct
+    "numpy.dtype": Call(DType),
+    "_codecs.encode": Call(_encode),
+    **{f"numpy.{core}.multiarray._reconstruct": Call(lambda *_: Array()) for core in ("core", "_core")},
+    **{f"numpy.{core}.multiarray.scalar": Call(scalar) for core in ("core", "_core")},
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, data: bytes, names: Mapping[str, object]) -> None:
+        super().__init__(io.BytesIO(data))
+        self._names = names
+
+    def find_class(self, module: str, name: str) -> object:
+        full = f"{module}.{name}"
+        if full not in self._names:
+            raise Refused(f"it names {full}")
+        return self._names[full]
+
+
+def load_pickle(data: bytes, names: Mapping[str, object], path: Path, what: str) -> object:
+    """What the pickle describes. `names`: full name -> stand-in. `path` and `what` (it should be) are for the errors.
+
+    Raises VtoonError where the pickle is damaged or names anything else; nothing of it is run in either case.
+    """
+    try:
+        _check_operations(data)
+        return _Unpickler(data, names).load()
+    except Refused as reason:
+        raise refusal(path, str(reason)) from None
+    except Exception as error:  # a damaged or forged pickle can make the stand-ins fail in any way
+        raise VtoonError(f"{path}: damaged, or not {what} ({shown(describe(error))}); get the file again") from None
+
+
+def shown(text: str, limit: int = 120) -> str:
+    """Text out of a file, fit for one line of a terminal."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text[: 2 * limit])
+    return " ".join(line.split())[:limit]
+
+
+def refusal(path: Path, reason: str) -> VtoonError:
+    """The error for a file that is more than data."""
+    return VtoonError(
+        f"{path}: refused, because {shown(reason)}: weights need no such thing, and nothing in the file was run; "
+        "get it from its publisher"
+    )
+
+
+def _check_operations(data: bytes) -> None:
+    """Walk through the pickle without doing what it says.
+
+    The real unpickler reserves memory by what length and index fields claim; here they are checked against the file.
+    Raises ValueError where it is cut off.
+    """
+    for count, (operation, argument, _) in enumerate(pickletools.genops(data)):
+        if operation.name in REFUSED_OPERATIONS:
+            raise Refused(f"it uses {operation.name}")
+        if count > MAX_OPERATIONS or (operation.name in STORES and argument > MAX_OPERATIONS):
+            raise Refused(f"it needs more than {MAX_OPERATIONS:,} steps")
