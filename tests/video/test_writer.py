@@ -15,6 +15,7 @@ from video_clips import make_clip, packets, picture, spoil, turn
 from vtoon.errors import VtoonError
 from vtoon.types import Frame
 from vtoon.video import VideoReader, VideoWriter, prefetch, probe
+from vtoon.video.writer import decoding_time
 
 
 def convert(source, target, **options):
@@ -202,6 +203,25 @@ def test_sound_from_another_file(tmp_path):
         for n in range(25):
             writer.write(picture(n))
     assert packets(tmp_path / "b.mp4", "audio") == packets(sound, "audio")
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 5])
+def test_very_short_clips_keep_all_frames(tmp_path, frames):
+    """x265 leaves decoding times to chance in clips of two or three frames."""
+    for attempt in range(4):
+        path = tmp_path / f"{attempt}.mp4"
+        with VideoWriter(path, rate=25, codec="hevc", preset="faster") as writer:
+            for n in range(frames):
+                writer.write(picture(n))
+        with VideoReader(path) as reader:
+            assert [f.pts * f.time_base * 25 for f in reader] == list(range(frames))
+
+
+def test_decoding_times_rise_and_never_pass_the_presentation():
+    assert decoding_time(5, 3, 2, 250) == 3
+    for wrong in (None, 99, 2, -(2**60)):
+        assert decoding_time(5, wrong, 2, 250) == 3
+    assert decoding_time(0, 77, None, 250) == -2
 
 
 def test_sound_is_heard_out_when_it_is_longer_than_the_pictures(tmp_path):

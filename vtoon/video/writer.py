@@ -24,6 +24,7 @@ from vtoon.video.tracks import Tracks
 
 log = logging.getLogger("vtoon")
 _MAX_TIMESCALE = 2**31 - 1
+REORDERED = 2  # frames that may be decoded before the first is shown
 
 
 class VideoWriter:
@@ -73,6 +74,7 @@ class VideoWriter:
         self._stream: av.VideoStream | None = None
         self._tracks: Tracks | None = None
         self._last: int | None = None  # pts of the last frame in the stream's time base
+        self._dts: int | None = None
         self.frames = 0
 
     def __enter__(self) -> VideoWriter:
@@ -160,6 +162,7 @@ class VideoWriter:
     def _mux(self, packets: list[av.Packet]) -> None:
         for packet in packets:
             packet.duration = round(1 / (self._rate * packet.time_base))  # how long the last one is shown
+            packet.dts = self._dts = decoding_time(packet.pts, packet.dts, self._dts, round(10 / packet.time_base))
             self._container.mux(packet)
 
     def _finish(self) -> None:
@@ -190,6 +193,17 @@ class VideoWriter:
 
     def _failure(self, error: OSError) -> VtoonError:
         return VtoonError(f"{self.path}: cannot be written ({error.strerror or error})")
+
+
+def decoding_time(pts: int, dts: int | None, last: int | None, far: int) -> int:
+    """The decoding time of a packet after one at `last`: the encoder's own where it can be right, less than `far` ago.
+
+    x265 makes up the first ones from frames to come; in a clip of two or three frames there are none, and it hands out
+    whatever was in memory.
+    """
+    if dts is not None and pts - far < dts <= pts and (last is None or dts > last):
+        return dts
+    return pts - REORDERED if last is None else min(pts, last + 1)
 
 
 def output_colours(info: MediaInfo | None, width: int, height: int) -> tuple[Colours, Colours]:
