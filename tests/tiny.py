@@ -1,11 +1,12 @@
 """The smallest network of the built-in kind."""
 
+from vtoon.models.face_net import PARTS
 from vtoon.models.vtoonify import VToonifyConfig
 
 TINY = VToonifyConfig(
     in_size=64,
     out_size=64,
-    in_channels=3,
+    in_channels=4 + len(PARTS),
     style_dim=8,
     mapping_layers=0,
     stem_channels=4,

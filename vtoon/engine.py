@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,9 +12,9 @@ import torch
 from vtoon.errors import VtoonError
 from vtoon.faces import pad_to_multiple
 from vtoon.image import to_tensor, to_uint8
+from vtoon.models.builtin import BuiltinVToonify
 from vtoon.types import Style
 from vtoon.video import batched
-from vtoon.weights.checkpoint import Checkpoint
 
 CPU_BATCH_PIXELS = 256 * 256  # a larger CPU batch only costs memory
 GPU_BYTES_PER_PIXEL = 4 * 1500  # activations of the small model, float32
@@ -21,10 +22,12 @@ GPU_BYTES_PER_PIXEL = 4 * 1500  # activations of the small model, float32
 
 @dataclass(frozen=True)
 class Job:
-    """One region to draw: uint8 [h, w, 3] RGB and the distance between the eyes in it, px."""
+    """One region to draw: uint8 [h, w, 3] RGB, the distance between the eyes in it, px, and whose face it is."""
 
     image: np.ndarray
     eye_distance: float
+    track: int = 0  # the same number for the same person
+    parsing: torch.Tensor | None = None  # [19, h, w] logits, where they were smoothed over time already
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -39,24 +42,44 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-class Engine:
-    """A checkpoint with one style at one degree, ready to draw."""
+class Painter(Protocol):
+    """A model with one style at one degree."""
+
+    rounding: bool  # to the nearest level, or down as the published code does
+
+    def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
+        """What has to be known of the regions of many frames; a bounded number of frames behind."""
+
+    def __call__(self, x: torch.Tensor, jobs: Sequence[Job]) -> torch.Tensor:
+        """x: the regions of `jobs`, padded, [N, 3, H, W] in [-1, 1], H and W multiples of 8. Returns the drawings."""
+
+
+class BuiltinPainter:
+    """The built-in kind of model."""
+
+    rounding = True
 
     def __init__(
-        self,
-        checkpoint: Checkpoint,
-        style: Style,
-        degree: float,
-        color_transfer: bool = False,
-        device: torch.device | str = "cpu",
-        batch_size: int | None = None,
+        self, model: BuiltinVToonify, style: Style, degree: float, color_transfer: bool, device: torch.device
     ) -> None:
-        self.device = torch.device(device)
-        self.net = checkpoint.model.net.to(self.device)
-        self.bank = checkpoint.bank
-        self.bank.codes.to(self.device)
-        self.style, self.degree, self.color_transfer = style, float(degree), color_transfer
-        self.batch_size = batch_size
+        self.model, self.degree = model.to(device), float(degree)
+        self.look = model.codes.names.index(style.look)
+        self.palette = model.palettes.names.index(style.palette) if color_transfer else None
+
+    def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
+        return frames
+
+    def __call__(self, x: torch.Tensor, jobs: Sequence[Job]) -> torch.Tensor:
+        look, palette = (None if i is None else x.new_full((len(x),), i).long() for i in (self.look, self.palette))
+        degree, eyes = x.new_full((len(x), 1), self.degree), x.new_tensor([[job.eye_distance] for job in jobs])
+        return self.model(x, look, palette, degree, eyes)
+
+
+class Engine:
+    """Draws regions of any size with a painter."""
+
+    def __init__(self, painter: Painter, device: torch.device | str = "cpu", batch_size: int | None = None) -> None:
+        self.painter, self.device, self.batch_size = painter, torch.device(device), batch_size
 
     def draw(self, jobs: Sequence[Job]) -> list[np.ndarray]:
         """Every region's drawing, uint8 [h, w, 3], in the order of the jobs; equal sizes share a batch."""
@@ -67,10 +90,10 @@ class Engine:
         return results
 
     def _groups(self, jobs: Sequence[Job]) -> Iterator[list[int]]:
-        by_size: dict[tuple[int, ...], list[int]] = {}
+        alike: dict[tuple, list[int]] = {}
         for i, job in enumerate(jobs):
-            by_size.setdefault(job.image.shape, []).append(i)
-        for (height, width, _), indices in by_size.items():
+            alike.setdefault(job.image.shape[:2], []).append(i)
+        for (height, width), indices in alike.items():
             n = self.batch_size or self.auto_batch(height, width)
             yield from batched(indices, n)
 
@@ -85,11 +108,9 @@ class Engine:
     def _run(self, jobs: Sequence[Job]) -> list[np.ndarray]:
         height, width = jobs[0].image.shape[:2]
         padded = np.stack([pad_to_multiple(job.image)[0] for job in jobs])
-        codes = [self.bank.code(self.style, self.degree, job.eye_distance, self.color_transfer) for job in jobs]
-        degree = torch.full((len(jobs), 1), self.degree, device=self.device)
         x = to_tensor(padded, self.device).contiguous(memory_format=torch.channels_last)
         try:
-            y = self.net(x, torch.cat(codes), degree)
+            y = self.painter(x, jobs)
         except torch.OutOfMemoryError:
             if len(jobs) == 1:
                 raise VtoonError(
@@ -98,4 +119,5 @@ class Engine:
                 ) from None
             half = len(jobs) // 2
             return self._run(jobs[:half]) + self._run(jobs[half:])
-        return list(to_uint8(y[:, :, :height, :width]))
+        scale = y.shape[2] // x.shape[2]
+        return list(to_uint8(y[:, :, : height * scale, : width * scale], self.painter.rounding))

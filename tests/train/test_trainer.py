@@ -2,33 +2,41 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from skimage import data
 from tiny import TINY
 from torch import nn
 
 from vtoon.errors import VtoonError
+from vtoon.faces import FaceDetector
 from vtoon.image import load_image
 from vtoon.models.builtin import BuiltinVToonify
-from vtoon.train.pairs import OFFSET_GRID, SHEET, Drawings, FaceSheets
+from vtoon.models.face_net import PARTS, warp
+from vtoon.train import looks
+from vtoon.train.pairs import OFFSET_GRID, SHEET, SHEET_EYES, Drawings, FaceSheets, parts_of, sheet_of
 from vtoon.train.recipes.distill import DistillOptions, VToonifyDistill
-from vtoon.train.teacher import PairTeacher
+from vtoon.train.teacher import PairTeacher, look_teacher
 from vtoon.train.trainer import Phase, TrainOptions, fit, run_phase
+from vtoon.train.views import View
 from vtoon.weights.checkpoint import load_checkpoint
+
+SHIFT = (6, -3)
 
 
 @pytest.fixture(scope="module")
 def teacher():
-    """Two noise faces; the look inverts them and shifts them by 6 px, the second palette swaps channels."""
+    """Two noise faces; the look inverts them and shifts them by (6, -3) px."""
     rng = np.random.default_rng(0)
     small = rng.integers(0, 255, (2, 16, 16, 3), dtype=np.uint8)
     photos = small.repeat(SHEET // 16, 1).repeat(SHEET // 16, 2)
     points = rng.uniform(150, 350, (2, 68, 2)).astype(np.float32)
-    faces = FaceSheets(Path(), photos, points, np.array([128.0, 64.0], np.float32))
-    offsets = np.full((2, OFFSET_GRID, OFFSET_GRID, 2), 6, np.float16)
-    palettes = {"own": lambda x: x, "swap": lambda x: np.ascontiguousarray(x[..., ::-1])}
-    return PairTeacher(faces, {"invert": Drawings(255 - photos, offsets)}, palettes, size=64)
+    parts = rng.integers(0, 255, (2, SHEET // 4, SHEET // 4, len(PARTS)), dtype=np.uint8)
+    faces = FaceSheets(Path(), photos, points, np.array([128.0, 64.0], np.float32), parts)
+    offsets = np.full((2, OFFSET_GRID, OFFSET_GRID, 2), SHIFT, np.float16)
+    return PairTeacher(faces, {"invert": Drawings(255 - photos, offsets)}, size=64)
 
 
 def recipe(teacher, steps=6, **options):
@@ -79,16 +87,56 @@ def test_export_loads_and_gives_the_average_model(teacher, tmp_path):
 
 
 def test_samples_depend_on_the_generator_alone(teacher):
-    a, b = (teacher.sample(np.random.default_rng(5)) for _ in range(2))
+    a, b = (teacher.pair(np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(a.photo, b.photo) and np.array_equal(a.drawing, b.drawing)
-    assert (a.look, a.palette, a.degree) == (b.look, b.palette, b.degree)
+    assert (a.look, a.eye_distance) == (b.look, b.eye_distance)
+    a, b = (teacher.face_sample(np.random.default_rng(5)) for _ in range(2))
+    assert np.array_equal(a.photo, b.photo) and np.array_equal(a.fields, b.fields)
 
 
-def test_degree_zero_is_the_photo(teacher):
-    """Up to the degradation of the input, which the target never has."""
-    clean = [teacher.sample(np.random.default_rng(i), degree=0.0) for i in range(12)]
-    closest = min(np.abs(s.photo.astype(int) - s.drawing).mean() for s in clean)
-    assert closest < 1.0
+def test_photo_and_drawing_of_a_pair_are_aligned(teacher):
+    """Up to the degradation of the photo, which the drawing never has."""
+    pairs = [teacher.pair(np.random.default_rng(i)) for i in range(12)]
+    assert min(np.corrcoef(p.photo.ravel(), p.drawing.ravel())[0, 1] for p in pairs) < -0.98
+
+
+@pytest.mark.parametrize("look", ["cartoon", "comic"])
+def test_the_drawing_of_a_pair_is_the_stylizers_drawing(look):
+    """Training pairs are cut from cached drawings; they must be what `looks.stylize` gives for the whole face."""
+    astronaut = data.astronaut()
+    sheet, landmarks = sheet_of(astronaut, FaceDetector().detect(astronaut)[0])
+    teacher = look_teacher(look)
+    offsets = teacher.offsets(landmarks, (SHEET, SHEET))
+    coarse = cv2.resize(offsets, (OFFSET_GRID, OFFSET_GRID), interpolation=cv2.INTER_AREA)
+    parts = parts_of(sheet, landmarks)
+    faces = FaceSheets(Path(), sheet[None], landmarks.points[None], np.array([SHEET_EYES]), parts[None])
+    pairs = PairTeacher(faces, {look: Drawings(teacher.paint(sheet, landmarks)[None], coarse[None])})
+    middle = (SHEET - 1) / 2
+    _, drawing, _ = pairs.render(0, 0, View(SHEET, SHEET_EYES, 0.0, (middle, middle)), degree=1.0)
+    expected = looks.stylize(sheet, landmarks, look)
+    assert np.abs(looks.finish(look, drawing).astype(int) - expected).mean() < 0.5
+
+
+def test_fields_are_in_eye_distances_along_the_axes_of_the_view(teacher):
+    lengths, mirrored = set(), set()
+    for i in range(8):
+        sample = teacher.face_sample(np.random.default_rng(i))
+        dx, dy = sample.fields[0].reshape(2, -1).mean(1)
+        lengths.add(round(float(np.hypot(dx, dy)) * SHEET_EYES, 2))
+        mirrored.add(bool(dx < 0))
+        assert sample.fields.shape[2] * 2 == sample.photo.shape[0]
+    assert lengths == {round(float(np.hypot(*SHIFT)), 2)} and len(mirrored) == 2
+
+
+def test_warping_by_a_field_is_the_teachers_warp(teacher):
+    """What the shape network is taught is what the model then does with it."""
+    rows, cols = np.mgrid[:96, :96].astype(np.float32)
+    smooth = np.stack([120 + 60 * np.sin(rows / 9), 120 + 60 * np.cos(cols / 11), 60 + cols], -1)
+    offsets = np.stack([4 * np.sin(rows / 30), 5 * np.cos(cols / 30)], -1).astype(np.float32)
+    expected = cv2.remap(smooth.astype(np.float32), cols + offsets[..., 0], rows + offsets[..., 1], cv2.INTER_LINEAR)
+    coarse = cv2.resize(offsets, (12, 12), interpolation=cv2.INTER_AREA)
+    result = warp(*(torch.from_numpy(a).movedim(-1, 0)[None].float() for a in (smooth, coarse)))[0].movedim(0, -1)
+    assert np.abs(result.numpy() - expected)[16:-16, 16:-16].max() < 3
 
 
 def test_lazy_phase_runs_every_nth_step_with_its_weight():

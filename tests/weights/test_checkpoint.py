@@ -64,7 +64,7 @@ def test_a_truncated_file(model, tmp_path):
 
 def test_weights_that_are_not_finite_are_refused(model, tmp_path):
     with torch.no_grad():
-        model.codes.photo[0, 0] = float("nan")
+        model.codes.zoom[0, 0] = float("nan")
     save_checkpoint(tmp_path / "m.safetensors", model, {})
     with pytest.raises(VtoonError, match="not finite"):
         load_checkpoint(tmp_path / "m.safetensors")

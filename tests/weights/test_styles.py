@@ -1,8 +1,6 @@
 import pytest
-import torch
 
 from vtoon.errors import VtoonError
-from vtoon.models.style_codes import StyleCodes
 from vtoon.weights.styles import DEFAULT_ID, StyleBank, build_styles
 
 LOOKS, PALETTES = ["cartoon", "comic", "pencil", "oil"], ["own", *"abcdefg"]
@@ -10,7 +8,7 @@ LOOKS, PALETTES = ["cartoon", "comic", "pencil", "oil"], ["own", *"abcdefg"]
 
 @pytest.fixture
 def bank():
-    return StyleBank(build_styles(LOOKS, PALETTES), StyleCodes(LOOKS, PALETTES, rows=6, dim=4))
+    return StyleBank(build_styles(LOOKS, PALETTES))
 
 
 def test_every_pair_has_one_id_and_one_name(bank):
@@ -41,16 +39,3 @@ def test_an_id_out_of_range_prints_the_range(bank, style):
 def test_a_wrong_name_is_answered_with_near_ones(bank):
     with pytest.raises(VtoonError, match="cartoon"):
         bank.find("carton")
-
-
-def test_own_colours_unless_asked(bank):
-    style, plain = bank.find("oil-c"), bank.find("oil")
-    code = bank.code
-    assert torch.equal(code(style, 1.0, 96.0), code(plain, 1.0, 96.0))
-    assert not torch.equal(code(style, 1.0, 96.0, color_transfer=True), code(plain, 1.0, 96.0))
-
-
-def test_the_code_moves_evenly_with_the_degree(bank):
-    style = bank.find("pencil")
-    low, middle, high = (bank.code(style, d, 96.0) for d in (0.0, 0.5, 1.0))
-    torch.testing.assert_close(middle, (low + high) / 2)

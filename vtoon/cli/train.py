@@ -15,7 +15,7 @@ from vtoon.errors import VtoonError
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.train.distributed import init_distributed
 from vtoon.train.init import unit_variance_
-from vtoon.train.looks import LOOKS, PALETTES, finish
+from vtoon.train.looks import LOOKS, PALETTES, RAMPS, finish
 from vtoon.train.pairs import draw, prepare_faces
 from vtoon.train.recipes.distill import Batch, DistillOptions, VToonifyDistill
 from vtoon.train.teacher import PairTeacher, look_teacher, looks_version
@@ -37,7 +37,7 @@ class TrainArgs:
     looks: list[str] = field(default_factory=lambda: list(LOOKS))
     """Which looks to learn, by name."""
     palettes: list[str] = field(default_factory=lambda: list(PALETTES))
-    """Which palettes to learn, by name; the first must be 'own'."""
+    """Which palettes the model offers, by name; the first must be 'own'."""
     init: Path | None = None
     """Start from this model's weights (transfer); looks it does not know start from its first one."""
     iter: int = 6000
@@ -78,16 +78,18 @@ def train(args: TrainArgs) -> Path:
     torch.manual_seed(args.seed)
     faces = prepare_faces(args.faces, args.runs / "cache")
     drawings = {name: draw(faces, name, look_teacher(name), looks_version()) for name in args.looks}
-    palettes = {name: PALETTES[name] for name in args.palettes}
-    teacher = PairTeacher(faces, drawings, palettes, args.size, finish)
+    teacher = PairTeacher(faces, drawings, args.size, finish)
     model = BuiltinVToonify(args.looks, args.palettes)
+    for name in args.palettes[1:]:
+        own, table = RAMPS[name]
+        model.palettes.put(name, torch.from_numpy(table) / 127.5 - 1, own)
     if not args.init:
-        sample = Batch.of([teacher.sample(np.random.default_rng(i)) for i in range(8)], torch.device("cpu"))
-        unit_variance_(model, lambda: model(sample.x, *sample.style))
+        rng = np.random.default_rng(args.seed)
+        pairs = [teacher.pair(rng) for _ in range(8)]
+        b = Batch.of(pairs, [teacher.face_sample(rng)], teacher.tones, torch.device("cpu"))
+        unit_variance_(model.net, lambda: model.draw(*b.drawn))
     else:
-        start = load_checkpoint(args.init).model
-        model.net.load_state_dict(start.net.state_dict())
-        model.codes = start.codes.grow(args.looks, args.palettes)
+        model.adopt(load_checkpoint(args.init).model)
     shared = {k: v for k, v in vars(args).items() if k in DistillOptions.__dataclass_fields__}
     options = DistillOptions(steps=args.iter, **shared)
 

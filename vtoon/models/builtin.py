@@ -1,9 +1,16 @@
-"""The built-in model: a small VToonify and the codes of its looks and palettes."""
+"""The built-in model: the face as a whole, a small VToonify, palette, degree."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vtoon.models.bake import bake
+from vtoon.models.face_net import PARTS, POOL, FaceNet, face_tones, warp
+from vtoon.models.palettes import Palettes
 from vtoon.models.style_codes import StyleCodes
 from vtoon.models.vtoonify import VToonify, VToonifyConfig
 
@@ -11,27 +18,77 @@ from vtoon.models.vtoonify import VToonify, VToonifyConfig
 SMALL = VToonifyConfig(
     in_size=256,
     out_size=256,
-    in_channels=3,
+    in_channels=4 + len(PARTS),
     style_dim=64,
     mapping_layers=0,
-    stem_channels=12,
+    stem_channels=8,
     channels={4: 4, 8: 4, 16: 4, 32: 80, 64: 80, 128: 44, 256: 16},
     normalize=False,
     mask_activation="sigmoid",
     feature_norm=True,
     extrinsic_blocks=False,
 )
+PITCH = 8  # px: the printer's screen repeats with the encoder's stride, so that the network can keep in step with it
 
 
 class BuiltinVToonify(nn.Module):
-    """Photo to drawing at the same size, by look, palette and degree."""
+    """Photo to drawing at the same size, by look, palette and degree.
 
-    def __init__(self, looks: list[str], palettes: list[str], config: VToonifyConfig = SMALL) -> None:
+    parts, field, tones = face(x) · x' = warp(x, degree * field) · drawing = soft(x') + vtoonify(x', parts; look, tones)
+    y = x' + degree * (palette(drawing) - x')
+
+    The photo itself comes back at degree 0, and both shape and appearance grow evenly up to 1. The drawing starts from
+    the photo's soft tones alone: from the whole photo, the network would spend most of its training on taking skin and
+    hair away again.
+    """
+
+    def __init__(self, looks: Sequence[str], palettes: Sequence[str], config: VToonifyConfig = SMALL) -> None:
         super().__init__()
         self.net = VToonify(config)
         self.net.open_fusion()
-        self.codes = StyleCodes(looks, palettes, config.num_latents, config.style_dim)
+        self.codes = StyleCodes(looks, config.num_latents, config.style_dim)
+        self.face = FaceNet(len(looks))
+        self.palettes = Palettes(palettes)
 
-    def forward(self, x: Tensor, look: Tensor, palette: Tensor, degree: Tensor, eye_distance: Tensor) -> Tensor:
-        """x: [N, 3, H, W] in [-1, 1]; look, palette: long [N]; degree [N, 1] in [0, 1]; eye_distance [N, 1] px."""
-        return self.net(x, self.codes(look, palette, degree, eye_distance), degree)
+    def forward(self, x: Tensor, look: Tensor, palette: Tensor | None, degree: Tensor, eye_distance: Tensor) -> Tensor:
+        """x: [N, 3, H, W] in [-1, 1]; look, palette: long [N], no palette: the drawing's own colours; degree [N, 1] in
+        [0, 1]; eye_distance [N, 1] px. Returns [N, 3, H, W], about [-1, 1]."""
+        small = F.avg_pool2d(x, POOL)
+        fields, parts = self.face(small, eye_distance)
+        parts = parts.sigmoid()
+        field = fields[torch.arange(len(x), device=x.device), look] * (degree * eye_distance)[:, :, None, None]
+        reshaped = warp(x, field)
+        drawing = self.draw(reshaped, warp(parts, field / POOL), look, eye_distance, face_tones(small, parts))
+        if palette is not None:
+            drawing = self.palettes(drawing, palette)
+        return torch.lerp(reshaped, drawing, degree[:, :, None, None])
+
+    def draw(self, reshaped: Tensor, parts: Tensor, look: Tensor, eye_distance: Tensor, tones: Tensor) -> Tensor:
+        """The full drawing of a photo that has its shape already; parts: [N, 8, H / 4, W / 4] in [0, 1]."""
+        code, ones = self.codes(look, eye_distance, tones), torch.ones_like(eye_distance)
+        where = F.interpolate(parts, scale_factor=POOL, mode="bilinear")
+        seen = torch.cat([reshaped, screen(reshaped), where], 1)
+        soft = F.interpolate(F.avg_pool2d(reshaped, POOL), scale_factor=POOL, mode="bilinear")
+        alone = len(code) == 1 and not torch.is_grad_enabled()  # one style: plain convolutions are faster
+        net = bake(self.net, code, ones) if alone else self.net
+        return soft + net(seen, code, ones)
+
+    @torch.no_grad()
+    def adopt(self, other: BuiltinVToonify) -> None:
+        """Start from a trained model of the same configuration (transfer).
+
+        Looks that both know keep their code and shape; new ones start near the other's first.
+        """
+        self.net.load_state_dict(other.net.state_dict())
+        self.codes = other.codes.grow(self.codes.names)
+        rows = [other.codes.names.index(name) if name in other.codes.names else 0 for name in self.codes.names]
+        state = other.face.state_dict()
+        for key in ("fields.weight", "fields.bias"):
+            state[key] = state[key].unflatten(0, (-1, 2))[rows].flatten(0, 1)
+        self.face.load_state_dict(state)
+
+
+def screen(x: Tensor) -> Tensor:
+    """The printer's halftone screen for [N, C, H, W]: [N, 1, H, W] in [-1, 1], locked to the pixel grid."""
+    rows, cols = (torch.cos((torch.arange(n, device=x.device) + 0.5) * (2 * torch.pi / PITCH)) for n in x.shape[-2:])
+    return (rows[:, None] * cols).to(x.dtype).expand(len(x), 1, -1, -1)

@@ -1,4 +1,4 @@
-"""The built-in model's stand-in for the pSp encoder: learned W+ codes, combined by arithmetic."""
+"""The built-in model's stand-in for the pSp encoder: a learned W+ code for each look, moved by size and tone."""
 
 from __future__ import annotations
 
@@ -8,45 +8,40 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-ZOOM_CENTRE = 96.0  # px between the eyes at which the zoom direction has no effect
+from vtoon.models.face_net import TONES, zoom_of
+
+TONE_GAIN = 4.0  # tones differ by about a quarter between faces
 
 
 class StyleCodes(nn.Module):
-    """Codes of looks and palettes, and the directions between a photo and a drawing.
+    """w+ = look + log2(eye distance / 96) * zoom + tones @ tone
 
-    w+ = photo + degree * (look + palette - photo) + log2(eye distance / 96) * zoom
-
-    The look shapes the drawing, the palette (zero for the first one, 'own') recolours it, and the zoom direction tells
-    the network how large a face it is drawing, so that lines keep their width relative to the face.
+    The zoom direction tells the network how large a face it is drawing, so that lines keep their width relative to it;
+    the tone directions how light its skin is and how strong its contrast, so that flat tones fall where an artist who
+    sees the whole face would put them.
     """
 
-    def __init__(self, looks: Sequence[str], palettes: Sequence[str], rows: int, dim: int) -> None:
+    def __init__(self, looks: Sequence[str], rows: int, dim: int) -> None:
         super().__init__()
-        self.look_names, self.palette_names = list(looks), list(palettes)
-        self.photo = nn.Parameter(torch.randn(rows, dim))
-        self.looks = nn.Parameter(torch.randn(len(self.look_names), rows, dim))
-        self.palettes = nn.Parameter(torch.randn(len(self.palette_names), rows, dim) * 0.5)
+        self.names = list(looks)
+        self.looks = nn.Parameter(torch.randn(len(self.names), rows, dim))
         self.zoom = nn.Parameter(torch.randn(rows, dim) * 0.1)
+        self.tone = nn.Parameter(torch.randn(TONES, rows, dim) * 0.1)
 
-    def forward(self, look: Tensor, palette: Tensor, degree: Tensor, eye_distance: Tensor) -> Tensor:
-        """look, palette: long [N]; degree: [N, 1] in [0, 1]; eye_distance: [N, 1] px. Returns w+ [N, rows, dim]."""
-        own = (palette > 0).to(self.palettes.dtype)[:, None, None]
-        drawing = self.looks[look] + own * self.palettes[palette]
-        zoom = torch.log2(eye_distance / ZOOM_CENTRE)[:, :, None] * self.zoom
-        return self.photo + degree[:, :, None] * (drawing - self.photo) + zoom
+    def forward(self, look: Tensor, eye_distance: Tensor, tones: Tensor) -> Tensor:
+        """look: long [N]; eye_distance: [N, 1] px; tones: [N, 7], see `face_tones`. Returns w+ [N, rows, dim]."""
+        tone = torch.einsum("nk,krd->nrd", tones * TONE_GAIN, self.tone)
+        return self.looks[look] + zoom_of(eye_distance)[:, :, None] * self.zoom + tone
 
-    def grow(self, looks: Sequence[str], palettes: Sequence[str]) -> StyleCodes:
-        """A copy that holds these looks and palettes: known ones keep their code, a new look starts from the first."""
-        rows, dim = self.photo.shape
-        grown = StyleCodes(looks, palettes, rows, dim)
+    def grow(self, looks: Sequence[str]) -> StyleCodes:
+        """A copy that holds these looks: known ones keep their code, a new one starts near the first."""
+        rows, dim = self.zoom.shape
+        grown = StyleCodes(looks, rows, dim)
         with torch.no_grad():
-            grown.photo.copy_(self.photo)
             grown.zoom.copy_(self.zoom)
-            for i, name in enumerate(grown.look_names):
-                known = name in self.look_names
-                source = self.looks[self.look_names.index(name) if known else 0]
+            grown.tone.copy_(self.tone)
+            for i, name in enumerate(grown.names):
+                known = name in self.names
+                source = self.looks[self.names.index(name) if known else 0]
                 grown.looks[i] = source if known else source + torch.randn(rows, dim) / math.sqrt(dim)
-            for i, name in enumerate(grown.palette_names):
-                if name in self.palette_names:
-                    grown.palettes[i] = self.palettes[self.palette_names.index(name)]
         return grown

@@ -22,6 +22,9 @@ from tqdm import tqdm
 from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector
 from vtoon.image import IMAGE_SUFFIXES, load_image
+from vtoon.models.face_net import PARTS, POOL
+from vtoon.train.looks.regions import Face
+from vtoon.train.looks.tone import to_bytes
 from vtoon.types import Landmarks
 
 SHEET = 512  # px
@@ -46,6 +49,7 @@ class FaceSheets:
     photos: np.ndarray  # uint8 [N, SHEET, SHEET, 3]
     landmarks: np.ndarray  # float32 [N, 68, 2], sheet px
     native_eyes: np.ndarray  # float32 [N], px between the eyes in the file: how sharp the sheet really is
+    parts: np.ndarray  # uint8 [N, SHEET / 4, SHEET / 4, 8], soft masks of the parts of the face
 
     def __len__(self) -> int:
         return len(self.landmarks)
@@ -73,7 +77,7 @@ def prepare_faces(folders: Sequence[Path], cache: Path) -> FaceSheets:
     folder = cache / hashlib.sha256(stamp.encode()).hexdigest()[:12]
     if not (folder / "landmarks.npy").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        detector, sheets, points, eyes = FaceDetector(), [], [], []
+        detector, sheets, found, eyes = FaceDetector(), [], [], []
         for path in tqdm(files, desc="faces", unit="picture"):
             image, _ = load_image(path)
             # HOG misses faces under about 80 px: a 256 px portrait is shown to it at twice the size
@@ -84,14 +88,23 @@ def prepare_faces(folders: Sequence[Path], cache: Path) -> FaceSheets:
                 continue
             sheet, landmarks = sheet_of(seen, faces[0])
             sheets.append(sheet)
-            points.append(landmarks.points.astype(np.float32))
+            found.append(landmarks)
             eyes.append(faces[0].eye_distance / factor)
         _save(folder / "photos.npy", np.stack(sheets))
+        _save(folder / "parts.npy", np.stack([parts_of(*face) for face in zip(sheets, found, strict=True)]))
         _save(folder / "native_eyes.npy", np.array(eyes, np.float32))
-        _save(folder / "landmarks.npy", np.stack(points))
+        _save(folder / "landmarks.npy", np.stack([landmarks.points for landmarks in found]).astype(np.float32))
     load = partial(np.load, allow_pickle=False)
-    photos = load(folder / "photos.npy", mmap_mode="r")
-    return FaceSheets(folder, photos, load(folder / "landmarks.npy"), load(folder / "native_eyes.npy"))
+    arrays = (load(folder / f"{name}.npy") for name in ("landmarks", "native_eyes", "parts"))
+    return FaceSheets(folder, load(folder / "photos.npy", mmap_mode="r"), *arrays)
+
+
+def parts_of(sheet: np.ndarray, landmarks: Landmarks) -> np.ndarray:
+    """What `FaceNet` learns to find, at a quarter of the size: uint8 [h / 4, w / 4, 8]."""
+    face = Face(sheet, landmarks)
+    masks = np.stack([getattr(face, name) for name in PARTS], -1)
+    small = cv2.resize(masks, (sheet.shape[1] // POOL, sheet.shape[0] // POOL), interpolation=cv2.INTER_AREA)
+    return to_bytes(small)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""PairTeacher: samples (photo, drawing, style, degree) for distillation."""
+"""PairTeacher: training pairs for the two halves of the built-in model, drawing and shape."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
+from vtoon.image import to_tensor
+from vtoon.models.face_net import CELL, POOL, face_tones
 from vtoon.train import looks
-from vtoon.train.pairs import Drawings, FaceSheets, Teacher
-from vtoon.train.views import blend, degrade, light, look_at, random_view, reshape
+from vtoon.train.pairs import SHEET_EYES, Drawings, FaceSheets, Teacher
+from vtoon.train.views import View, degrade, face_view, light, look_at, offsets_at, parts_at, random_view
 
 EYE_RANGE = (60.0, 168.0)  # px between the eyes in a view: the working range of inference, a little more
 USUAL_EYES = (72.0, 120.0)  # px: what `--detail auto` mostly asks for; three of four views
@@ -35,42 +40,92 @@ def looks_version() -> str:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One training pair. Photo and drawing are uint8 [S, S, 3] RGB."""
+class Pair:
+    """A photo in the shape of its drawing, and the drawing, aligned to the pixel; and what the whole face tells."""
 
-    photo: np.ndarray
-    drawing: np.ndarray
+    photo: np.ndarray  # uint8 [S, S, 3] RGB
+    drawing: np.ndarray  # the same
+    parts: np.ndarray  # uint8 [S / 4, S / 4, 8]
     look: int
-    palette: int
-    degree: float
-    eye_distance: float
+    face: int
+    eye_distance: float  # px
+
+
+@dataclass(frozen=True)
+class FaceSample:
+    """A whole face at a quarter of its size, its parts, and every look's field for it."""
+
+    photo: np.ndarray  # uint8 [s, s, 3] RGB
+    parts: np.ndarray  # uint8 [s, s, 8]
+    fields: np.ndarray  # float32 [looks, 2, s / 2, s / 2]: (dx, dy) at degree 1, in eye distances
+    eye_distance: float  # px, of the photo at its full size
 
 
 class PairTeacher:
-    """Drawings of face sheets by named looks, recoloured by named palettes (the first one leaves colours alone)."""
+    """Drawings of face sheets by named looks."""
 
     def __init__(
         self,
         faces: FaceSheets,
         drawings: Mapping[str, Drawings],
-        palettes: Mapping[str, Callable[[np.ndarray], np.ndarray]],
         size: int = 160,
         finish: Callable[[str, np.ndarray], np.ndarray] = lambda look, image: image,
     ) -> None:
-        self.faces, self.drawings, self.palettes, self.size, self.finish = faces, drawings, palettes, size, finish
+        self.faces, self.drawings, self.size, self.finish = faces, drawings, size, finish
         self.looks = list(drawings)
+        self.tones = torch.cat([self._tones(i) for i in range(len(faces))])  # [faces, 7]
 
-    def sample(self, rng: np.random.Generator, look: int | None = None, degree: float | None = None) -> Sample:
-        """A random view. Half of the degrees are 1, one in ten is 0, the rest anywhere between."""
+    def _tones(self, face: int) -> Tensor:
+        """As the model measures them, on the parts as they really are."""
+        parts = torch.from_numpy(self.faces.parts[face]).permute(2, 0, 1)[None].float() / 255
+        return face_tones(F.avg_pool2d(to_tensor(np.array(self.faces.photos[face])), POOL), parts)
+
+    def pair(self, rng: np.random.Generator, look: int | None = None) -> Pair:
+        """A random view, reshaped as for degree 1 or, one time in three, a degree below it."""
         if look is None:  # the first look, the default, is drawn twice as often
             look = max(0, int(rng.integers(-1, len(self.looks))))
-        palette = int(rng.integers(1, len(self.palettes))) if rng.random() < 0.4 and len(self.palettes) > 1 else 0
-        if degree is None:
-            degree = float(rng.choice([1.0, 0.0, rng.uniform()], p=[0.5, 0.1, 0.4]))
-        eyes = float(np.exp(rng.uniform(*np.log(USUAL_EYES if rng.random() < 0.75 else EYE_RANGE))))
+        eyes = _eye_distance(rng)
         face = self._pick_face(rng, eyes)
-        photo, drawing = self._render(rng, face, look, palette, degree, eyes)
-        return Sample(photo, drawing, look, palette, degree, eyes)
+        view = random_view(rng, self.faces.landmarks[face], self.size, eyes)
+        degree = 1.0 if rng.random() < 0.67 else rng.uniform()
+        photo, drawing, parts = self.render(face, look, view, degree, mirror=rng.random() < 0.5)
+        return Pair(degrade(rng, photo), self.finish(self.looks[look], drawing), parts, look, face, eyes)
+
+    def render(
+        self, face: int, look: int, view: View, degree: float, mirror: bool = False
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One view of a photo reshaped as for this degree, of its drawing, unfinished, and of its parts, uint8.
+
+        Exposure is left alone: drawings depend on the tone of the whole face, which a change after the fact belies.
+        """
+        drawn = self.drawings[self.looks[look]]
+
+        def moved(view: View) -> np.ndarray:
+            points = view.sheet_map()
+            points += np.float32(degree) * offsets_at(points, drawn.offsets[face])
+            return np.ascontiguousarray(points[:, ::-1]) if mirror else points
+
+        points = moved(view)
+        photo, drawing = (
+            look_at(sheets[face], points, view.eye_distance) for sheets in (self.faces.photos, drawn.sheets)
+        )
+        return photo, drawing, parts_at(self.faces.parts[face], moved(view.shrunk(POOL)))
+
+    def face_sample(self, rng: np.random.Generator, size: int = 96) -> FaceSample:
+        """A whole face of random size, place and roll, `size` px a side after the network's own shrinking."""
+        eyes = float(np.exp(rng.uniform(*np.log(EYE_RANGE))))
+        face = int(rng.integers(len(self.faces)))
+        view = face_view(rng, self.faces.landmarks[face], size, eyes / POOL)
+        points = view.sheet_map()
+        photo = light(rng)[look_at(self.faces.photos[face], points, view.eye_distance)]
+        parts = parts_at(self.faces.parts[face], points)
+        points = view.shrunk(CELL // POOL).sheet_map()
+        offsets = np.stack([offsets_at(points, d.offsets[face]) for d in self.drawings.values()])
+        c, s = np.cos(view.roll), np.sin(view.roll)
+        fields = offsets @ np.float32([[c, -s], [s, c]]) / SHEET_EYES  # from sheet axes into those of the view
+        if rng.random() < 0.5:
+            photo, parts, fields = photo[:, ::-1], parts[:, ::-1], fields[:, :, ::-1] * np.float32([-1, 1])
+        return FaceSample(photo, parts, fields.transpose(0, 3, 1, 2), eyes)
 
     def _pick_face(self, rng: np.random.Generator, eyes: float) -> int:
         """Close views come mostly from photos that are sharp enough for them."""
@@ -79,16 +134,6 @@ class PairTeacher:
             return int(rng.choice(sharp))
         return int(rng.integers(len(self.faces)))
 
-    def _render(
-        self, rng: np.random.Generator, face: int, look: int, palette: int, degree: float, eyes: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        name, colour = self.looks[look], list(self.palettes.values())[palette]
-        drawn = self.drawings[name]
-        view = random_view(rng, self.faces.landmarks[face], self.size, eyes)
-        points, table = view.sheet_map(), light(rng)
-        moved = reshape(points, drawn.offsets[face], degree)
-        photo_sheet = self.faces.photos[face]
-        photo = table[look_at(photo_sheet, points, eyes)]
-        reshaped = table[look_at(photo_sheet, moved, eyes)]
-        drawing = colour(self.finish(name, table[look_at(drawn.sheets[face], moved, eyes)]))
-        return degrade(rng, photo), blend(reshaped, drawing, degree)
+
+def _eye_distance(rng: np.random.Generator) -> float:
+    return float(np.exp(rng.uniform(*np.log(USUAL_EYES if rng.random() < 0.75 else EYE_RANGE))))

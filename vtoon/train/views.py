@@ -19,12 +19,22 @@ class View:
     roll: float  # radians
     centre: tuple[float, float]  # sheet px
 
+    def shrunk(self, factor: int) -> View:
+        """The same view with `factor` times fewer pixels a side."""
+        return View(self.size // factor, self.eye_distance / factor, self.roll, self.centre)
+
     def sheet_map(self) -> np.ndarray:
         """Sheet coordinates of every pixel of the crop, float32 [size, size, 2]."""
         scale = SHEET_EYES / self.eye_distance
         y, x = (np.mgrid[: self.size, : self.size].astype(np.float32) - (self.size - 1) / 2) * scale
         c, s = np.cos(self.roll), np.sin(self.roll)
         return np.stack([c * x - s * y + self.centre[0], s * x + c * y + self.centre[1]], -1).astype(np.float32)
+
+
+def face_view(rng: np.random.Generator, landmarks: np.ndarray, size: int, eye_distance: float) -> View:
+    """A view of the whole face, as the crop of inference sees it."""
+    centre = landmarks.mean(0) + rng.normal(0, SHEET_EYES * 0.25, 2)
+    return View(size, eye_distance, float(np.deg2rad(rng.normal(0, 8))), (float(centre[0]), float(centre[1])))
 
 
 def random_view(
@@ -40,23 +50,29 @@ def random_view(
 
 
 def look_at(sheet: np.ndarray, points: np.ndarray, eye_distance: float) -> np.ndarray:
-    """Sample a uint8 sheet at sheet coordinates [h, w, 2]; halved first where the view shrinks it, against aliasing."""
-    if eye_distance < SHEET_EYES * 0.7:
+    """Sample a uint8 sheet at sheet coordinates [h, w, 2]; halved first while the view shrinks it, against aliasing."""
+    eyes = SHEET_EYES
+    while eye_distance < eyes * 0.7:
         sheet = cv2.resize(sheet, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        points = (points - 0.5) / 2
+        points, eyes = (points - 0.5) / 2, eyes / 2
     return cv2.remap(sheet, points, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
 
 
-def reshape(points: np.ndarray, offsets: np.ndarray, degree: float) -> np.ndarray:
-    """Move sheet coordinates [h, w, 2] by a look's offsets [OFFSET_GRID, OFFSET_GRID, 2] at this degree."""
+def offsets_at(points: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """A look's offsets [OFFSET_GRID, OFFSET_GRID, 2] at sheet coordinates [h, w, 2]: sheet px, float32 [h, w, 2]."""
     cell = SHEET / OFFSET_GRID
     grid = (points + 0.5) / cell - 0.5
-    moved = cv2.remap(offsets.astype(np.float32), grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return points + degree * moved
+    return cv2.remap(offsets.astype(np.float32), grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def parts_at(parts: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Masks [h, w, C] that cover a sheet, at sheet coordinates."""
+    scale = parts.shape[0] / SHEET
+    return cv2.remap(parts, (points + 0.5) * scale - 0.5, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
 def light(rng: np.random.Generator) -> np.ndarray:
-    """A random exposure and contrast as a lookup table uint8 [256], the same for photo and drawing."""
+    """A random exposure and contrast as a lookup table uint8 [256]."""
     x = np.linspace(0, 1, 256)
     gamma, gain = np.exp(rng.normal(0, 0.15)), np.exp(rng.normal(0, 0.06))
     return np.clip(255 * gain * x**gamma, 0, 255).astype(np.uint8)
@@ -74,8 +90,3 @@ def degrade(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
         image = np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
     return image
-
-
-def blend(photo: np.ndarray, drawing: np.ndarray, degree: float) -> np.ndarray:
-    """The target at a degree: the reshaped photo turning evenly into the drawing, uint8."""
-    return cv2.addWeighted(drawing, degree, photo, 1.0 - degree, 0.0)

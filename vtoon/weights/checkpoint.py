@@ -33,14 +33,19 @@ class Checkpoint:
     def config(self) -> VToonifyConfig:
         return self.model.net.config
 
+    @property
+    def upscale(self) -> int:
+        """Pixels drawn for one pixel seen."""
+        return self.config.upscale
+
 
 def save_checkpoint(path: Path, model: BuiltinVToonify, provenance: dict) -> None:
     """Write the model in half precision (the file halves, the pictures stay), complete or not at all."""
     metadata = {
         "format": FORMAT,
         "config": json.dumps(model.net.config.to_dict()),
-        "looks": json.dumps(model.codes.look_names),
-        "palettes": json.dumps(model.codes.palette_names),
+        "looks": json.dumps(model.codes.names),
+        "palettes": json.dumps(model.palettes.names),
         "provenance": json.dumps(provenance),
     }
     state = {k: v.detach().half().contiguous().cpu() for k, v in model.state_dict().items()}
@@ -75,4 +80,4 @@ def load_checkpoint(path: str | os.PathLike = DEFAULT_CHECKPOINT) -> Checkpoint:
         if not torch.isfinite(tensor).all():
             raise VtoonError(f"{path}: weight {name} holds values that are not finite; get the file again")
     model.eval().requires_grad_(False)
-    return Checkpoint(model, StyleBank(build_styles(looks, palettes), model.codes), provenance, path)
+    return Checkpoint(model, StyleBank(build_styles(looks, palettes)), provenance, path)

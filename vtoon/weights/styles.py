@@ -5,10 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-import torch
-
 from vtoon.errors import VtoonError
-from vtoon.models.style_codes import StyleCodes
 from vtoon.types import Style
 
 DEFAULT_ID = 26  # VToonify's commands ask for this one by default, so it has to be the best look
@@ -29,10 +26,9 @@ def build_styles(looks: list[str], palettes: list[str]) -> tuple[Style, ...]:
 
 @dataclass(frozen=True)
 class StyleBank:
-    """Names and codes. `styles[i].id == i`."""
+    """`styles[i].id == i`."""
 
     styles: tuple[Style, ...]
-    codes: StyleCodes
 
     def __len__(self) -> int:
         return len(self.styles)
@@ -52,12 +48,3 @@ class StyleBank:
             f"style {text!r} does not exist: did you mean {', '.join(near)}? "
             f"Ids go from 0 to {len(self) - 1} (see: vtoon styles)"
         )
-
-    @torch.no_grad()
-    def code(self, style: Style, degree: float, eye_distance: float, color_transfer: bool = False) -> torch.Tensor:
-        """The w+ code [1, L, D] of a style. Without `color_transfer` the face keeps its own colours."""
-        palette = self.codes.palette_names.index(style.palette) if color_transfer else 0
-        device = self.codes.photo.device
-        look = torch.tensor([self.codes.look_names.index(style.look)], device=device)
-        scalars = torch.tensor([[degree], [eye_distance]], device=device, dtype=torch.float32)
-        return self.codes(look, torch.tensor([palette], device=device), scalars[:1], scalars[1:])

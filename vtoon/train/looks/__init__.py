@@ -20,7 +20,7 @@ import numpy as np
 from vtoon.errors import VtoonError
 from vtoon.train.looks import drawn, painted
 from vtoon.train.looks.geometry import SHAPES, warp_offsets
-from vtoon.train.looks.palettes import PALETTES
+from vtoon.train.looks.palettes import PALETTES, RAMPS
 from vtoon.train.looks.regions import Face
 from vtoon.train.looks.screen import halftone
 from vtoon.train.looks.tone import to_bytes
@@ -28,9 +28,19 @@ from vtoon.types import Landmarks
 
 Look = Callable[[np.ndarray, Landmarks], np.ndarray]
 WORKING_EYE_DISTANCE = (96.0, 192.0)  # px; smaller and larger faces are painted at this size, where lines are clean
-PAINT_ORDER = ("paint", "warp", "finish", "palette", "blend")
 
-__all__ = ["LOOKS", "PAINT_ORDER", "PALETTES", "SCREENS", "SHAPES", "Look", "finish", "stylize", "warp", "warp_offsets"]
+__all__ = [
+    "LOOKS",
+    "PALETTES",
+    "RAMPS",
+    "SCREENS",
+    "SHAPES",
+    "Look",
+    "finish",
+    "stylize",
+    "warp",
+    "warp_offsets",
+]
 
 
 def paint(image: np.ndarray, landmarks: Landmarks, painter: Callable[[Face], np.ndarray]) -> np.ndarray:

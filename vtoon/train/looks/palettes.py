@@ -33,7 +33,7 @@ def _own(image: np.ndarray) -> np.ndarray:
     return image.copy()
 
 
-_RAMPS = {
+_STOPS = {
     "sunset": (
         0.30,
         [(0, "240b3f"), (0.25, "74205a"), (0.48, "d9524f"), (0.72, "ffa666"), (0.9, "ffe2a0"), (1, "fffbe0")],
@@ -53,6 +53,7 @@ _RAMPS = {
         [(0, "080424"), (0.22, "2a16a0"), (0.45, "a022d0"), (0.68, "ff6fb8"), (0.88, "ffd0e4"), (1, "d8fdff")],
     ),
 }
+RAMPS: dict[str, tuple[float, np.ndarray]] = {name: (own, ramp(stops)) for name, (own, stops) in _STOPS.items()}
 PALETTES: dict[str, Palette] = {"own": _own} | {
-    name: partial(recolour, table=ramp(stops), own=own) for name, (own, stops) in _RAMPS.items()
+    name: partial(recolour, table=table, own=own) for name, (own, table) in RAMPS.items()
 }

@@ -1,6 +1,6 @@
-"""VToonify distillation from pairs (VToonify, section 4): photo, style and degree in; the teacher's drawing out.
+"""Distillation of a teacher's drawings into the built-in model (VToonify, section 4).
 
-One page: the batch, the two phases, the losses.
+One page: the batch, the phases (drawing, its discriminator, the whole face), the losses.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from vtoon.image import grid, to_tensor, to_uint8
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.models.discriminator import PatchDiscriminator
 from vtoon.models.face_embedding import FaceEmbedding
+from vtoon.models.face_net import POOL
 from vtoon.models.style_codes import StyleCodes
 from vtoon.ops import EqualConv2d, EqualLinear, ModulatedConv2d
 from vtoon.train.distributed import rank
 from vtoon.train.ema import EMA
 from vtoon.train.losses import crop_consistency, discriminator_loss, feature_l1, generator_loss, gradient_l1
-from vtoon.train.teacher import PairTeacher, Sample
+from vtoon.train.teacher import FaceSample, Pair, PairTeacher
 from vtoon.train.trainer import Phase
 from vtoon.video import prefetch
 from vtoon.weights.checkpoint import save_checkpoint
 
 EQUALIZED = (EqualLinear, EqualConv2d, ModulatedConv2d, StyleCodes)
+FIELD_WEIGHT = 20.0  # fields are a few hundredths of the distance between the eyes
 MODULATED, UNIT = 5.0, 3.0  # rates of modulated convolutions, and of other equalized layers and codes, over plain ones
 
 
@@ -53,30 +55,48 @@ class DistillOptions:
 
 @dataclass(frozen=True)
 class Batch:
-    """Tensors of one step, all of N samples."""
+    """Tensors of one step: N pairs for the drawing, M whole faces. Images are RGB in [-1, 1], parts in [0, 1]."""
 
-    x: Tensor  # photo [N, 3, S, S] in [-1, 1]
+    x: Tensor  # photo in the drawing's shape [N, 3, S, S]
     target: Tensor  # drawing, the same shape
+    parts: Tensor  # [N, 8, S / 4, S / 4]
     look: Tensor  # long [N]
-    palette: Tensor  # long [N]
-    degree: Tensor  # [N, 1] in [0, 1]
     eye_distance: Tensor  # [N, 1] px
+    tones: Tensor  # [N, 7]
+    faces: Tensor  # [M, 3, s, s], a quarter of a photo's size
+    face_parts: Tensor  # [M, 8, s, s]
+    fields: Tensor  # [M, looks, 2, s / 2, s / 2], eye distances
+    face_eyes: Tensor  # [M, 1] px
 
     @classmethod
-    def of(cls, samples: list[Sample], device: torch.device) -> Batch:
-        photos, drawings = (np.stack(images) for images in zip(*((s.photo, s.drawing) for s in samples), strict=True))
-        indices = torch.tensor([(s.look, s.palette) for s in samples], device=device)
-        scalars = torch.tensor([(s.degree, s.eye_distance) for s in samples], device=device)
-        x, target = to_tensor(photos, device), to_tensor(drawings, device)
-        return cls(x, target, indices[:, 0], indices[:, 1], scalars[:, :1], scalars[:, 1:])
+    def of(cls, pairs: list[Pair], faces: list[FaceSample], tones: Tensor, device: torch.device) -> Batch:
+        """`tones`: [all faces, 7]."""
+        column = lambda samples: torch.tensor([[s.eye_distance] for s in samples], device=device)  # noqa: E731
+        return cls(
+            x=to_tensor(np.stack([p.photo for p in pairs]), device),
+            target=to_tensor(np.stack([p.drawing for p in pairs]), device),
+            parts=_masks([p.parts for p in pairs], device),
+            look=torch.tensor([p.look for p in pairs], device=device),
+            eye_distance=column(pairs),
+            tones=tones[[p.face for p in pairs]].to(device),
+            faces=to_tensor(np.stack([f.photo for f in faces]), device),
+            face_parts=_masks([f.parts for f in faces], device),
+            fields=torch.from_numpy(np.stack([f.fields for f in faces])).to(device),
+            face_eyes=column(faces),
+        )
 
     @property
-    def style(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.look, self.palette, self.degree, self.eye_distance
+    def drawn(self) -> tuple[Tensor, ...]:
+        """What `BuiltinVToonify.draw` takes."""
+        return self.x, self.parts, self.look, self.eye_distance, self.tones
+
+
+def _masks(parts: list[np.ndarray], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.stack(parts)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
 class VToonifyDistill:
-    """Generator phase: reconstruction, gradient, perceptual, adversarial, temporal. Discriminator phase after it."""
+    """G: reconstruction, gradient, perceptual, adversarial, temporal. D: its discriminator. F: the whole face."""
 
     def __init__(
         self,
@@ -95,12 +115,16 @@ class VToonifyDistill:
         betas = (0.9, 0.99)
         g_optim = torch.optim.Adam(parameter_groups(self.model, options.lr), betas=betas)
         d_optim = torch.optim.Adam(self.disc.parameters(), lr=2e-4, betas=(0.5, 0.99))
+        face = {"params": list(self.model.face.parameters()), "lr": options.lr, "base_lr": options.lr}
+        f_optim = torch.optim.Adam([face], betas=betas)
         self.adv_start = int(options.steps * options.adv_from) if options.adv_loss else options.steps
         self.phases = [
             Phase("G", self.generator_terms, g_optim),
             Phase("D", self.discriminator_terms, d_optim, start=self.adv_start),
+            Phase("F", self.face_terms, f_optim),
         ]
-        self.state = {"model": self.model, "disc": self.disc, "ema": self.ema, "g_optim": g_optim, "d_optim": d_optim}
+        self.state = {"model": self.model, "disc": self.disc, "ema": self.ema}
+        self.state |= {"g_optim": g_optim, "d_optim": d_optim, "f_optim": f_optim}
         self.step, self.provenance = 0, provenance
         self._batches, self._fake = None, None
 
@@ -110,7 +134,7 @@ class VToonifyDistill:
             self._batches = prefetch(map(self._samples, _count(step)), depth=3)
         self._set_lr(step)
         self.step = step
-        return Batch.of(next(self._batches), self.device)
+        return Batch.of(*next(self._batches), self.teacher.tones, self.device)
 
     def close(self) -> None:
         """End the thread that makes batches ahead; `next_batch` starts another."""
@@ -118,20 +142,21 @@ class VToonifyDistill:
             self._batches.close()
             self._batches = None
 
-    def _samples(self, step: int) -> list[Sample]:
+    def _samples(self, step: int) -> tuple[list[Pair], list[FaceSample]]:
         rng = np.random.default_rng([self.options.seed, rank(), step])
-        return [self.teacher.sample(rng) for _ in range(self.options.batch)]
+        count = range(self.options.batch)
+        return [self.teacher.pair(rng) for _ in count], [self.teacher.face_sample(rng) for _ in count]
 
     def _set_lr(self, step: int) -> None:
         """Warm up over 100 steps, then half a cosine down to 2%."""
         o = self.options
         cosine = 0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, step / o.steps)))
-        for group in self.phases[0].optimizer.param_groups:
+        for group in [g for phase in self.phases for g in phase.optimizer.param_groups if "base_lr" in g]:
             group["lr"] = group["base_lr"] * min(1.0, (step + 1) / 100) * cosine
 
     def generator_terms(self, b: Batch) -> dict[str, Tensor]:
         o = self.options
-        fake = self.model(b.x, *b.style)
+        fake = self.model.draw(*b.drawn)
         self._fake = fake.detach()
         terms = {"rec": o.rec_loss * F.l1_loss(fake, b.target), "grad": o.grad_loss * gradient_l1(fake, b.target)}
         if self.perceptual and o.perc_loss:
@@ -151,18 +176,26 @@ class VToonifyDistill:
         return terms
 
     def _crop_term(self, b: Batch, fake: Tensor) -> Tensor:
-        """Any shift, not only multiples of the encoder's stride: that is where a moving head flickers."""
+        """Shifts by multiples of 4 px, not of the encoder's stride alone: that is where a moving head flickers."""
         half = max(1, len(b.x) // 2)
         size = int(b.x.shape[-1] * 0.7) // 8 * 8
         rng = np.random.default_rng([self.options.seed, 7, self.step])
         top, left = rng.integers(0, b.x.shape[-1] - size, 2)
-        style = [s[:half] for s in b.style]
-        return crop_consistency(lambda x: self.model(x, *style), b.x[:half], fake[:half], size, (int(top), int(left)))
+        top, left = (int(v) // POOL * POOL for v in (top, left))
+        draw = lambda both: self.model.draw(both[:, :3], F.avg_pool2d(both[:, 3:], POOL), *own)  # noqa: E731
+        x = torch.cat([b.x, F.interpolate(b.parts, scale_factor=POOL)], 1)[:half]
+        own = [t[:half] for t in b.drawn[2:]]
+        return crop_consistency(draw, x, fake[:half], size, (top, left))
 
     def discriminator_terms(self, b: Batch) -> dict[str, Tensor]:
         real, _ = self.disc(b.target, b.look)
         fake, _ = self.disc(self._fake, b.look)
         return {"loss": discriminator_loss(real, fake)}
+
+    def face_terms(self, b: Batch) -> dict[str, Tensor]:
+        fields, parts = self.model.face(b.faces, b.face_eyes)
+        part = F.binary_cross_entropy_with_logits(parts, b.face_parts)
+        return {"field": FIELD_WEIGHT * F.l1_loss(fields, b.fields), "parts": part}
 
     def end_step(self, step: int) -> None:
         self.ema.update(self.model, step)
@@ -171,10 +204,10 @@ class VToonifyDistill:
     def preview(self) -> np.ndarray:
         """Rows of photo, target, result on fixed samples, one or more for each look."""
         rng = np.random.default_rng(12345)
-        samples = [self.teacher.sample(rng, look=i % len(self.teacher.looks), degree=1.0) for i in range(16)]
-        b = Batch.of(samples, self.device)
-        result = to_uint8(self.ema.module(b.x, *b.style))
-        rows = [[s.photo for s in samples], [s.drawing for s in samples], list(result)]
+        pairs = [self.teacher.pair(rng, look=i % len(self.teacher.looks)) for i in range(16)]
+        b = Batch.of(pairs, [self.teacher.face_sample(rng)], self.teacher.tones, self.device)
+        result = to_uint8(self.ema.module.draw(*b.drawn))
+        rows = [[p.photo for p in pairs], [p.drawing for p in pairs], list(result)]
         return np.concatenate([grid([row[:8] for row in rows]), grid([row[8:] for row in rows])])
 
     def export(self, path: Path, step: int) -> None:
@@ -188,7 +221,7 @@ def parameter_groups(model: BuiltinVToonify, lr: float) -> list[dict]:
     unit = [p for m in model.modules() if isinstance(m, EQUALIZED) for p in m.parameters(recurse=False)]
     sized |= {id(p): UNIT for p in unit if id(p) not in sized}
     groups: dict[float, list] = {}
-    for p in model.parameters():
+    for p in (*model.net.parameters(), *model.codes.parameters()):
         groups.setdefault(sized.get(id(p), 1.0), []).append(p)
     return [{"params": ps, "lr": lr * size, "base_lr": lr * size} for size, ps in groups.items()]
 

@@ -1,0 +1,115 @@
+"""A network for one style at one degree: everything that depends on these alone is worked out once.
+
+What remains is plain convolutions. Modulation, demodulation, the noise-free bias and the gain of the leaky ReLU go into
+their weights; AdaIN's scale and shift, the style MLPs and the degree labels become constants. `VToonify.forward` stays
+the only description of the network: its style-dependent layers are replaced by ones that ignore their style.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vtoon.models.dualstylegan import NUM_STRUCTURE_LAYERS, AdaptiveInstanceNorm
+from vtoon.models.stylegan2 import StyledConv, ToRGB
+from vtoon.models.vtoonify import FIRST_CONV, VToonify
+from vtoon.ops import ModulatedConv2d, upfirdn2d
+from vtoon.ops.layers import SQRT2
+
+
+class BakedNorm(nn.Module):
+    """AdaIN with a fixed style."""
+
+    def __init__(self, norm: AdaptiveInstanceNorm, style: Tensor) -> None:
+        super().__init__()
+        gamma, beta = norm.style(style)[:, :, None, None].chunk(2, 1)
+        self.register_buffer("gamma", gamma)
+        self.register_buffer("beta", beta)
+        self.normalize = norm.normalize
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        return torch.addcmul(self.beta, F.instance_norm(x) if self.normalize else x, self.gamma)
+
+
+class BakedConv(nn.Module):
+    """A StyledConv with a fixed style and no noise: convolution, bias, leaky ReLU."""
+
+    def __init__(self, layer: StyledConv, style: Tensor) -> None:
+        super().__init__()
+        # The leaky ReLU is homogeneous: its gain can be taken before it.
+        weight = _modulated(layer.conv, style) * SQRT2
+        self.upsample = layer.conv.upsample
+        if self.upsample:
+            weight, self.blur = weight.transpose(0, 1), layer.conv.blur
+        self.padding = layer.conv.padding
+        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("bias", layer.activate.bias * SQRT2)
+
+    def forward(self, x: Tensor, style: Tensor, noise: None = None) -> Tensor:
+        if self.upsample:
+            x = F.conv_transpose2d(x, self.weight, stride=2)
+            x = upfirdn2d(x, self.blur.kernel, pad=self.blur.pad, bias=self.bias)
+        else:
+            x = F.conv2d(x, self.weight, self.bias, padding=self.padding)
+        return F.leaky_relu_(x, 0.2)
+
+
+class BakedToRGB(nn.Module):
+    """A ToRGB with a fixed style."""
+
+    def __init__(self, layer: ToRGB, style: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", _modulated(layer.conv, style))
+        self.register_buffer("bias", layer.bias.flatten())
+        self.upsample = layer.upsample
+
+    def forward(self, x: Tensor, style: Tensor, skip: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias) + self.upsample(skip)
+
+
+def _modulated(conv: ModulatedConv2d, style: Tensor) -> Tensor:
+    """The weights of a modulated convolution for one style [1, D]: [out, in, k, k]."""
+    weight = conv.weight[0] * conv.scale * conv.modulation(style)[0][None, :, None, None]
+    if conv.demodulate:
+        weight = weight * torch.rsqrt(weight.square().sum((1, 2, 3), keepdim=True) + 1e-8)
+    return weight
+
+
+@torch.no_grad()
+def bake(net: VToonify, style: Tensor, degree: Tensor) -> VToonify:
+    """A network that shares what it can with `net` and draws in one style: w+ [1, L, D], at one degree [1, 1].
+
+    It is called like `net`; the style it is given then is ignored, the degree must be the same.
+    """
+    table: dict[nn.Module, nn.Module] = {}
+    rows = [style[:, i] for i in range(style.shape[1])]
+    if net.config.backbone == "dualstylegan":
+        structure, colour = net.generator.style, net.generator.res[NUM_STRUCTURE_LAYERS:]
+        for i, block in enumerate(net.res[1:], start=1):
+            table |= {norm: BakedNorm(norm, structure(rows[i])) for norm in (block.norm, block.norm2)}
+        for fusion in net.fusion_out:
+            table[fusion.norm] = BakedNorm(fusion.norm, fusion.linear(degree))
+            table[fusion.linear] = nn.Identity()
+        rows[NUM_STRUCTURE_LAYERS:] = [
+            layer(row) for layer, row in zip(colour, rows[NUM_STRUCTURE_LAYERS:], strict=True)
+        ]
+        table |= {layer: nn.Identity() for layer in (structure, *colour)}
+    convs, to_rgbs = net.synthesis.convs, net.synthesis.to_rgbs
+    for i in range(FIRST_CONV, len(convs)):
+        table[convs[i]] = BakedConv(convs[i], rows[i + 1])
+    for k in range(FIRST_CONV // 2, len(to_rgbs)):
+        table[to_rgbs[k]] = BakedToRGB(to_rgbs[k], rows[2 * k + 3])
+    return replaced(net, table)
+
+
+def replaced(module: nn.Module, table: Mapping[nn.Module, nn.Module]) -> nn.Module:
+    """A copy of a tree of modules with some of them exchanged; the rest of the weights are shared, not copied."""
+    if module in table:
+        return table[module]
+    twin = copy.copy(module)
+    twin._modules = {name: child and replaced(child, table) for name, child in module._modules.items()}
+    return twin
