@@ -10,25 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small import SmallEncoder, save_published
+from tiny import TINY
 
 from vtoon.cli import launcher, main
 from vtoon.models.builtin import BuiltinVToonify
-from vtoon.models.vtoonify import VToonifyConfig
+from vtoon.published import PublishedModel
 from vtoon.types import Frame
 from vtoon.video import VideoWriter
 from vtoon.weights.checkpoint import save_checkpoint
 
-TINY = VToonifyConfig(
-    in_size=256,
-    out_size=256,
-    in_channels=3,
-    style_dim=8,
-    mapping_layers=0,
-    stem_channels=4,
-    channels={4: 4, 8: 4, 16: 4, 32: 8, 64: 8, 128: 8, 256: 4},
-    normalize=False,
-    extrinsic_blocks=False,
-)
 MakeClip = Callable[..., Path]
 
 
@@ -48,18 +39,24 @@ class Ended:
 
 
 @pytest.fixture(scope="session")
-def tiny_config() -> VToonifyConfig:
-    """The shape of a network that costs next to nothing."""
-    return TINY
-
-
-@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file of the built-in kind with random weights and four styles."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
     save_checkpoint(path, BuiltinVToonify(["cartoon", "comic"], ["own", "sunset"], TINY), {"steps": 0})
     return path
+
+
+@pytest.fixture(scope="session")
+def published_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small published models in VToonify's layout; see small.save_published. Not to be written to."""
+    return save_published(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture
+def small_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Published models take this style encoder and need no file for it."""
+    monkeypatch.setattr(PublishedModel, "encoder", SmallEncoder())
 
 
 @pytest.fixture(scope="session")

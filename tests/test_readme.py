@@ -13,6 +13,7 @@ import pytest
 import torch
 import tyro
 from PIL import Image
+from tiny import TINY
 
 import vtoon.stylize
 from vtoon.cli import common, train
@@ -42,11 +43,11 @@ RUN = [
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory, tiny_config):
+def model(tmp_path_factory):
     """A tiny model with the built-in model's styles."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("readme") / "model.safetensors"
-    save_checkpoint(path, BuiltinVToonify(list(LOOKS), list(PALETTES), tiny_config), {})
+    save_checkpoint(path, BuiltinVToonify(list(LOOKS), list(PALETTES), TINY), {})
     return path
 
 
@@ -92,6 +93,8 @@ def test_every_other_command_parses():
             tyro.cli(Bench, args=args, use_underscores=True, config=(tyro.conf.OmitArgPrefixes,))
         elif program == "benchmarks/memory.py":
             tyro.cli(script("benchmarks/memory.py").Memory, args=args, use_underscores=True)
+        elif program == "benchmarks/engine.py":
+            tyro.cli(script(program).Bench, args=args, use_underscores=True)
         elif program in ("benchmarks/temporal.py", "benchmarks/identity.py"):
             tyro.extras.get_parser(script(program).main, use_underscores=True).parse_args(args)
         else:

@@ -4,6 +4,7 @@ from vtoon.models.face_net import PARTS
 from vtoon.models.vtoonify import VToonifyConfig
 
 TINY = VToonifyConfig(
+    backbone="toonify",
     in_size=64,
     out_size=64,
     in_channels=4 + len(PARTS),
@@ -11,6 +12,5 @@ TINY = VToonifyConfig(
     mapping_layers=0,
     stem_channels=4,
     channels={4: 4, 8: 4, 16: 4, 32: 8, 64: 4},
-    normalize=False,
-    extrinsic_blocks=False,
+    feature_norm=True,
 )

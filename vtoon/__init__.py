@@ -1,7 +1,7 @@
-"""vtoon: face video stylization. `vtoon.load()` gives a Stylizer; the rest is in its docstrings."""
+"""vtoon: face video stylization. `vtoon.load()` gives a Stylizer; `Model` is the class of VToonify's demo."""
 
 __version__ = "0.1.0"
-__all__ = ["Stylizer", "VtoonError", "load"]
+__all__ = ["Model", "Stylizer", "VtoonError", "load"]
 
 
 def __getattr__(name: str):
@@ -10,6 +10,10 @@ def __getattr__(name: str):
         from vtoon import stylize
 
         return getattr(stylize, name)
+    if name == "Model":
+        from vtoon.demo_model import Model
+
+        return Model
     if name == "VtoonError":
         from vtoon.errors import VtoonError
 

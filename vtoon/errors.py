@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class VtoonError(Exception):
     """A problem the user can act on.
@@ -14,3 +17,12 @@ class VtoonError(Exception):
 def describe(error: BaseException) -> str:
     """An exception nobody expected, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+
+
+@contextmanager
+def needs_extra(name: str) -> Iterator[None]:
+    """Around the imports of what only some users have: a missing one becomes the command that installs it."""
+    try:
+        yield
+    except ImportError as error:
+        raise VtoonError(f'{error.name} is not installed: pip install "vtoon[{name}]"') from None

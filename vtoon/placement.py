@@ -51,7 +51,7 @@ class Paste:
         image = tracked.frame.image
         planned = self.planner.plan(tracked)
         return [
-            Region(Job(crop_face(image, box), face_size(face.landmarks) * box.scale), box, face.landmarks)
+            Region(Job(crop_face(image, box), face_size(face.landmarks) * box.scale, face.track), box, face.landmarks)
             for face, box in planned
         ]
 

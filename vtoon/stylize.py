@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -12,18 +13,22 @@ from pathlib import Path
 import numpy as np
 
 from vtoon.clock import StageClock
-from vtoon.engine import Engine, pick_device
+from vtoon.engine import BuiltinPainter, Engine, Job, Painter, pick_device
 from vtoon.errors import VtoonError
+from vtoon.export import OnnxModel, OnnxPainter
 from vtoon.faces import FaceDetector, FaceTracker
 from vtoon.faces.region import DETAIL_RANGE
 from vtoon.flow import find_estimator, steady
 from vtoon.image import load_image
-from vtoon.placement import Crop, Full, PassThrough, Paste, Placement, wanted_eyes
+from vtoon.placement import PUBLISHED_EYES, Crop, Full, PassThrough, Paste, Placement, Region, wanted_eyes
+from vtoon.published import Companions, PublishedModel, PublishedPainter
 from vtoon.types import Frame, Landmarks, Rendered, TrackedFace, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter, batched, prefetch
 from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
+from vtoon.weights.converted import is_converted
 
 PLACEMENTS = ("paste", "crop", "full")
+TORCH_SUFFIXES = (".pt", ".pth")
 Progress = Callable[[int, int | None], None]  # frames done, frames in all if known
 
 
@@ -40,6 +45,8 @@ class StylizeOptions:
     padding: tuple[int, int, int, int] = (200, 200, 200, 200)  # of a crop: left, right, top, bottom at 64 px
     batch_size: int | None = None  # None: chosen from size and memory
     steady: bool = True
+    exact: bool = False  # a published model frame for frame as the published code: crop, nothing smoothed over time
+    parsing_map: Path | None = None  # of a published model: smoothed parsing from a file
     codec: str | None = None
     crf: int | None = None
     preset: str | None = None
@@ -55,6 +62,9 @@ class StylizeOptions:
         check(self.faces in ("all", "largest"), "faces", "all or largest")
         check(self.batch_size is None or self.batch_size >= 1, "batch_size", "auto or at least 1")
         check(len(self.padding) == 4 and min(self.padding) >= 0, "padding", "four numbers, none negative")
+        if self.exact:
+            object.__setattr__(self, "placement", "crop")
+            object.__setattr__(self, "steady", False)
         low, high = DETAIL_RANGE
         check(self.detail == "auto" or _within(self.detail, low, high), "detail", f"auto or {low:.0f} to {high:.0f} px")
 
@@ -78,7 +88,7 @@ class Summary:
 class Stylizer:
     """A model on a device. `vtoon.load()` makes one."""
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
+    def __init__(self, checkpoint: Checkpoint | PublishedModel | OnnxModel, device: str = "auto") -> None:
         self.checkpoint, self.device = checkpoint, pick_device(device)
 
     @property
@@ -86,11 +96,33 @@ class Stylizer:
         """The style bank, in the order of ids."""
         return self.checkpoint.bank.styles
 
-    def engine(self, options: StylizeOptions) -> Engine:
+    def engine(self, options: StylizeOptions, moving: bool = False) -> Engine:
         """The network with the chosen style. Raises VtoonError for a style that does not exist."""
-        style = self.checkpoint.bank.find(options.style)
-        batch = options.batch_size
-        return Engine(self.checkpoint, style, options.style_degree, options.color_transfer, self.device, batch)
+        return Engine(self._painter(options, moving), self.device, options.batch_size)
+
+    def _painter(self, options: StylizeOptions, moving: bool) -> Painter:
+        model, style = self.checkpoint, self.checkpoint.bank.find(options.style)
+        if isinstance(model, OnnxModel):
+            return OnnxPainter(model)
+        if not isinstance(model, PublishedModel):
+            return BuiltinPainter(model.model, style, options.style_degree, options.color_transfer, self.device)
+        *chosen, _ = model.settled(style, options.style_degree, options.color_transfer)
+        flow = find_estimator(self.device) if moving and options.steady else None
+        return PublishedPainter(model, *chosen, self.device, flow, options.parsing_map)
+
+    def needs_face(self, options: StylizeOptions) -> bool:
+        """Whether what is drawn depends on whose face it is beyond what is seen of it."""
+        model = self.checkpoint
+        return isinstance(model, PublishedModel) and not (model.dual and options.color_transfer)
+
+    def notes(self, options: StylizeOptions) -> list[str]:
+        """What a user should know of how these options suit the model, a line each."""
+        model, style = self.checkpoint, self.checkpoint.bank.find(options.style)
+        if isinstance(model, PublishedModel):
+            return model.settled(style, options.style_degree, options.color_transfer)[-1]
+        if options.style == style.name != style.look and not options.color_transfer:
+            return [f"the palette {style.palette} is taken with --color_transfer; the face keeps its colours now"]
+        return []
 
     def stylize_image(self, image: np.ndarray | str | os.PathLike, **options) -> np.ndarray:
         """Draw the faces of one picture: uint8 [H, W, 3] RGB (or a file) -> uint8 RGB. Options: StylizeOptions."""
@@ -123,7 +155,7 @@ class Stylizer:
         that breaks in the middle, the frames before the break are written and `Summary.damaged` says where.
         """
         chosen = StylizeOptions(**options)
-        engine, clock, started = self.engine(chosen), clock or StageClock(), time.monotonic()
+        engine, clock, started = self.engine(chosen, moving=True), clock or StageClock(), time.monotonic()
         placement = self._placement_of(source, chosen)
         n = chosen.batch_size or (1 if self.device.type == "cpu" else 8)
         frames, most = 0, 0
@@ -152,20 +184,27 @@ class Stylizer:
     ) -> Iterator[Rendered]:
         """Regions of several frames share a batch on the device; then each goes back to its place."""
         clock = clock or StageClock()
-        for group in batched(tracked, frames_at_once):
-            with clock.measure("crop"):
-                regions = [placement.regions(t) for t in group]
+        waiting: deque[tuple[TrackedFrame, list[Region]]] = deque()  # the painter may look some frames ahead
+
+        def cut_out() -> Iterator[list[Job]]:
+            for frame in tracked:
+                with clock.measure("crop"):
+                    waiting.append((frame, placement.regions(frame)))
+                yield [region.job for region in waiting[-1][1]]
+
+        for group in batched(engine.painter.prepare(cut_out()), frames_at_once):
             with clock.measure("model"):
-                toons = iter(engine.draw([r.job for r in chain.from_iterable(regions)]))
-            for frame, own in zip(group, regions, strict=True):
+                toons = iter(engine.draw(list(chain.from_iterable(group))))
+            for _ in group:
+                frame, regions = waiting.popleft()
                 with clock.measure("paste"):
-                    result = placement.compose(frame, own, [next(toons) for _ in own])
+                    result = placement.compose(frame, regions, [next(toons) for _ in regions])
                 yield result
 
     def _placement_of(self, source: str | os.PathLike, options: StylizeOptions) -> Placement:
         """`crop` and `full` fix their geometry by the first face of the clip, so they look ahead for it."""
         if options.placement == "paste":
-            return Paste(options.detail)
+            return self.place(options, None, (0, 0))
         with VideoReader(source) as reader:
             face = first_face(iter(reader))
             size = (reader.info.height, reader.info.width)
@@ -173,14 +212,15 @@ class Stylizer:
 
     def place(self, options: StylizeOptions, face: Landmarks | None, size: tuple[int, int]) -> Placement:
         """The geometry for a clip or picture of `size` (height, width) whose first face is `face`."""
+        upscale = self.checkpoint.upscale
+        detail = PUBLISHED_EYES if upscale > 1 and options.detail == "auto" else options.detail
         if options.placement == "paste":
-            return Paste(options.detail)
+            return Paste(detail)
         if options.placement == "full":
-            return Full.around(face, size, options.detail)
+            return Full.around(face, size, detail)
         if face is None:
             return PassThrough()
-        detail = wanted_eyes(face, options.detail)
-        return Crop.around(face, size, options.padding, detail, self.checkpoint.config.upscale)
+        return Crop.around(face, size, options.padding, wanted_eyes(face, detail), upscale)
 
 
 def first_face(frames: Iterator[Frame]) -> Landmarks | None:
@@ -189,7 +229,17 @@ def first_face(frames: Iterator[Frame]) -> Landmarks | None:
     return next((t.faces[0].landmarks for t in tracked if t.faces), None)
 
 
-def load(checkpoint: str | os.PathLike = "default", device: str = "auto") -> Stylizer:
-    """A Stylizer with the built-in model, or with a checkpoint file of yours."""
+def load(
+    checkpoint: str | os.PathLike = "default", device: str = "auto", companions: Companions | None = None
+) -> Stylizer:
+    """A Stylizer with the built-in model, a model file of yours, a published VToonify (.pt, or converted)
+    or what `vtoon export` wrote (.onnx).
+
+    `companions`: the files that a published model needs beside it, where they do not lie in the published layout.
+    """
     path = DEFAULT_CHECKPOINT if str(checkpoint) == "default" else Path(checkpoint)
+    if (path.suffix in TORCH_SUFFIXES and path.is_file()) or is_converted(path):
+        return Stylizer(PublishedModel(path, companions), device)
+    if path.suffix == ".onnx" and path.is_file():
+        return Stylizer(OnnxModel(path), device)
     return Stylizer(load_checkpoint(path), device)

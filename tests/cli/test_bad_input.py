@@ -198,13 +198,14 @@ def ended_with_model(command, tmp_path, model: Path) -> str:
 def test_a_model_that_is_not_one(command, tmp_path, make_clip, tiny_model):
     make_clip(tmp_path / "a.mp4", 2)
     assert "no such checkpoint" in ended_with_model(command, tmp_path, tmp_path / "no.safetensors")
-    for name, data in {
-        "empty.safetensors": b"",
-        "text.pt": b"hello" * 99,
-        "cut.pt": tiny_model.read_bytes()[:9000],
-    }.items():
+    for name, data, says in (
+        ("empty.safetensors", b"", "not a vtoon checkpoint"),
+        ("cut.safetensors", tiny_model.read_bytes()[:9000], "not a vtoon checkpoint"),
+        ("empty.pt", b"", "the file is empty"),
+        ("text.pt", b"hello" * 99, "not a file of weights"),
+    ):
         (tmp_path / name).write_bytes(data)
-        assert "not a vtoon checkpoint" in ended_with_model(command, tmp_path, tmp_path / name)
+        assert says in ended_with_model(command, tmp_path, tmp_path / name)
 
 
 def test_a_pickle_is_never_run(command, tmp_path, make_clip):
@@ -214,7 +215,7 @@ def test_a_pickle_is_never_run(command, tmp_path, make_clip):
 
     make_clip(tmp_path / "a.mp4", 2)
     (tmp_path / "trap.pt").write_bytes(pickle.dumps({"g_ema": Trap()}))
-    assert "not a vtoon checkpoint" in ended_with_model(command, tmp_path, tmp_path / "trap.pt")
+    assert "nothing in the file was run" in ended_with_model(command, tmp_path, tmp_path / "trap.pt")
     assert not (tmp_path / "ran").exists()
 
 

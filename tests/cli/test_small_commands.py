@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from vtoon.cli import measure
+from vtoon.cli.styles import drawings
 from vtoon.engine import Engine
 from vtoon.stylize import StylizeOptions, load
 
@@ -16,14 +18,14 @@ from vtoon.stylize import StylizeOptions, load
 def test_without_arguments_help_is_shown(command):
     ended = command()
     assert ended.code == 0
-    assert all(name in ended.out for name in ("stylize", "styles", "inspect", "bench", "--version"))
+    assert all(name in ended.out for name in ("stylize", "styles", "inspect", "bench", "parse", "convert", "--version"))
 
 
 def test_version(command):
     assert re.fullmatch(r"vtoon \d+\.\d+\.\d+\n", command("--version").out)
 
 
-@pytest.mark.parametrize("name", ["stylize", "styles", "inspect", "bench"])
+@pytest.mark.parametrize("name", ["stylize", "styles", "inspect", "bench", "parse", "convert"])
 def test_help_of_every_command_names_flags_with_underscores(command, name):
     ended = command(name, "--help")
     assert ended.code == 0
@@ -44,6 +46,23 @@ def test_sheet_shows_every_style(command, tiny_model, tmp_path):
     assert ended.code == 0 and "4 styles" in ended.out
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 1000 and sheet.height > 190
+
+
+def test_exemplars_of_a_published_model_are_listed_and_drawn(
+    command, published_folder, small_encoder, tmp_path, portrait
+):
+    model, sheet = published_folder / "vtoonify_d_x" / "vtoonify_s_d.pt", tmp_path / "sheet.png"
+    lines = command("styles", "--ckpt", model).out.splitlines()
+    assert [line.split()[:2] for line in lines[1:]] == [[str(i), f"{i:03d}"] for i in range(4)]
+    ended = command("styles", "--ckpt", model, "--sheet", sheet, "--device", "cpu")
+    assert ended.code == 0 and "4 styles" in ended.out and sheet.is_file()
+
+
+def test_the_sheet_of_a_specialised_file_shows_what_it_draws(published_folder, tmp_path):
+    name = tmp_path / "vtoonify_s002_d0.5.pt"
+    name.symlink_to(published_folder / "vtoonify_d_x" / "vtoonify_s_d.pt")
+    (tmp_path / "exstyle_code.npy").symlink_to(published_folder / "vtoonify_d_x" / "exstyle_code.npy")
+    assert [label for label, _ in drawings(load(name, "cpu"))] == ["degree 0.5", "2 002"]
 
 
 def test_sheet_of_a_photo_without_a_face(command, tiny_model, tmp_path):
@@ -67,6 +86,17 @@ def test_inspect_of_an_image(command, tmp_path):
 def test_inspect_of_a_model(command, tiny_model):
     out = command("inspect", tiny_model).out
     assert "VToonify-D" in out and "cartoon-sunset" in out and re.search(r"parameters +[\d,]+\n", out)
+
+
+def test_inspect_of_a_published_file(command, tmp_path):
+    codes = {"a.jpg": np.zeros((1, 18, 4), np.float32), "b.jpg": np.ones((1, 18, 4), np.float32)}
+    np.save(tmp_path / "exstyle_code.npy", codes, allow_pickle=True)
+    out = command("inspect", tmp_path / "exstyle_code.npy").out
+    assert "style codes" in out and "--exstyle_path" in out and "2, ids 0 to 1" in out and "144 in 2 tensors" in out
+    codes["b.jpg"][0, 3, 1] = np.nan
+    np.save(tmp_path / "exstyle_code.npy", codes, allow_pickle=True)
+    ended = command("inspect", tmp_path / "exstyle_code.npy")
+    assert ended.code == 1 and "b.jpg holds values that are not finite" in ended.line
 
 
 def test_bench(command, tmp_path, make_clip, portrait, tiny_model, monkeypatch):

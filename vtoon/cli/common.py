@@ -23,6 +23,7 @@ from vtoon.errors import VtoonError, describe
 
 Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]  # off, and `--name` turns it on
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Companion = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]  # of a published model
 FAILED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 130, 141, 143  # 128 + the signal's number, as shells do
 ROOT = Path(__file__).parents[2]
 DEMO_CLIP = ROOT / "data" / "demo.mp4"
@@ -166,6 +167,27 @@ def progress_bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int
             bar.update(done - bar.n)
 
         yield update
+
+
+@contextmanager
+def new_file(path: Path, suffix: str, source: Path | str, overwrite: bool) -> Iterator[Path]:
+    """The place of a file that is made of `source`: gives the name to write to, until the block ends well.
+
+    Raises VtoonError where `path` does not end in `suffix`, is there already, is the source, or cannot be written.
+    """
+    from vtoon.video.target import Target
+
+    if path.suffix != suffix:
+        raise VtoonError(f"{path}: the output is a {suffix} file; give it a name that ends so")
+    target = Target(path, [source], overwrite)
+    target.create()
+    try:
+        yield target.part
+        target.commit()
+    except OSError as error:
+        raise VtoonError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        target.discard()
 
 
 def demo_clip() -> Path:

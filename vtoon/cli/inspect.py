@@ -59,7 +59,11 @@ def _turned(info: MediaInfo) -> str:
 
 def _of_model(path: Path) -> Iterator[tuple[str, str]]:
     from vtoon.weights.checkpoint import load_checkpoint
+    from vtoon.weights.converted import is_converted
 
+    if is_converted(path):
+        yield from _of_converted(path)
+        return
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
     yield "file", str(path)
@@ -69,6 +73,23 @@ def _of_model(path: Path) -> Iterator[tuple[str, str]]:
     yield from _of_config(checkpoint)
     yield "styles", f"{len(checkpoint.bank)}: {', '.join(style.name for style in checkpoint.bank.styles)}"
     yield from ((name, str(value)) for name, value in checkpoint.provenance.items())
+
+
+def _of_converted(path: Path) -> Iterator[tuple[str, str]]:
+    from vtoon.weights.converted import read_vtoonify
+    from vtoon.weights.facts import facts
+    from vtoon.weights.published import PublishedFile
+
+    file = read_vtoonify(path)
+    yield "file", str(path)
+    yield "kind", f"{file.kind.title} with its style codes, converted"
+    yield "size", f"{os.path.getsize(path) / 1e6:.1f} MB"
+    yield "parameters", f"{sum(tensor.numel() for tensor in file.state.values()):,}"
+    # What it was trained for is told by the name of the file it was made of.
+    yield from facts(PublishedFile(Path(file.provenance.get("file", path.name)), file.kind, file.state))
+    names = [Path(name).stem for name in file.codes]
+    yield "styles", f"{len(names)}: {', '.join(names)}" if names else "one"
+    yield from (("made of" if name == "file" else name, str(value)) for name, value in file.provenance.items())
 
 
 def _of_published(path: Path) -> Iterator[tuple[str, str]]:

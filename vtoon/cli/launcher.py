@@ -7,16 +7,19 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from tyro.conf import arg
 
-from vtoon.cli.common import Coding, Drawing, Flag, Talk, demo_clip, guard, say_error, show_notices
+from vtoon.cli.common import Coding, Companion, Drawing, Flag, Talk, demo_clip, guard, say_error, show_notices
 from vtoon.cli.stylize import run_jobs, shared_options
+from vtoon.errors import VtoonError
 
-Unused = Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")]
-PUBLISHED_ONLY = ("style_encoder_path", "exstyle_path", "faceparsing_path", "parsing_map_path")
+if TYPE_CHECKING:
+    from vtoon.stylize import Stylizer
+
+PUBLISHED_ONLY = ("style_encoder_path", "exstyle_path", "faceparsing_path", "parsing_map_path", "exact")
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,19 @@ class StyleTransfer:
     batch_size: Annotated[int | Literal["auto"], arg(metavar="N|auto")] = 4
     """Frames drawn at once."""
     backbone: Literal["dualstylegan", "toonify"] = "dualstylegan"
-    """Names the result, _vtoonify_d or _vtoonify_t; the model itself knows what it is."""
-    style_encoder_path: Unused = None
-    """Part of the published models; no effect on the built-in one. So are the next three."""
-    exstyle_path: Unused = None
-    """Style codes of a published model."""
-    faceparsing_path: Unused = None
-    """Parsing network of a published model."""
-    parsing_map_path: Unused = None
-    """Smoothed parsing maps of a published model."""
+    """What a published model is: VToonify-D or -T. It also names the result, _vtoonify_d or _vtoonify_t."""
+    style_encoder_path: Companion = None
+    """Style encoder of a published model (default: encoder.pt in the folder above it). The built-in model has none of
+    these four."""
+    exstyle_path: Companion = None
+    """Style codes of a published model (default: exstyle_code.npy beside it)."""
+    faceparsing_path: Companion = None
+    """Parsing network of a published model (default: faceparsing.pth in the folder above it)."""
+    parsing_map_path: Companion = None
+    """Smoothed parsing of the clip, made by `vtoon parse` or VToonify's smooth_parsing_map.py (default: smoothed as
+    the clip is drawn)."""
+    exact: Flag = False
+    """A published model frame for frame as the published code: --placement crop, nothing smoothed over time."""
     placement: Annotated[
         Literal["paste", "crop", "full"] | None,
         arg(metavar="{paste,crop,full}", help_behavior_hint="(default: crop with --scale_image, else paste)"),
@@ -74,10 +81,10 @@ class StyleTransfer:
     def run(self) -> int:
         """Returns the exit code: 0 only if every input is done."""
         from vtoon.jobs import Naming, plan
-        from vtoon.stylize import StylizeOptions, load
+        from vtoon.stylize import StylizeOptions
 
         show_notices(self.messages)
-        placement = self.placement or ("crop" if self.scale_image else "paste")
+        placement = self.placement or ("crop" if self.scale_image or self.exact else "paste")
         copy = "_input" if self.scale_image and placement == "crop" else None
         naming = Naming(f"_vtoonify_{self.backbone[0]}", copy, self.coding.codec)
         options = StylizeOptions(
@@ -86,23 +93,38 @@ class StyleTransfer:
             color_transfer=self.color_transfer,
             placement=placement,
             padding=self.padding,
+            exact=self.exact,
+            parsing_map=self.parsing_map_path,
             **shared_options(self.drawing, self.coding, self.batch_size),
         )
         jobs = plan(self.content or (str(demo_clip()),), os.path.join(self.output_path, ""), naming)
         options = replace(options, overwrite=self.overwrite or jobs[0].alone)
+        stylizer = self._load("cpu" if self.cpu else self.drawing.device)
         if not self.messages.quiet:
-            for line in self._without_effect(placement, [job.kind for job in jobs]):
+            for line in self._without_effect(stylizer, placement, [job.kind for job in jobs]):
                 say_error(line, "note")
-        stylizer = load(self.ckpt or "default", "cpu" if self.cpu else self.drawing.device)
         return run_jobs(stylizer, jobs, options, self.messages)
 
-    def _without_effect(self, placement: str, kinds: list[str | None]) -> Iterator[str]:
+    def _load(self, device: str) -> Stylizer:
+        """The model. Raises VtoonError where a published one is not what --backbone says."""
+        from vtoon.companions import Companions
+        from vtoon.published import PublishedModel
+        from vtoon.stylize import load
+
+        companions = Companions(self.style_encoder_path, self.exstyle_path, self.faceparsing_path)
+        stylizer = load(self.ckpt or "default", device, companions)
+        model = stylizer.checkpoint
+        if isinstance(model, PublishedModel) and model.config.backbone != self.backbone:
+            title = "VToonify-D" if model.dual else "VToonify-T"
+            raise VtoonError(f"{self.ckpt}: a {title}, not for --backbone {self.backbone}; use {model.config.backbone}")
+        return stylizer
+
+    def _without_effect(self, stylizer: Stylizer, placement: str, kinds: list[str | None]) -> Iterator[str]:
         """One line for each flag that was given and changes nothing here."""
-        given = [name for name in PUBLISHED_ONLY if getattr(self, name) is not None]
-        if given:
-            flags = ", ".join(f"--{name}" for name in given)
-            yield f"no effect: {flags} (the built-in kind of model has no such network)"
-        if self.backbone == "toonify":
+        given = [f"--{name}" for name in PUBLISHED_ONLY if getattr(self, name)]
+        if stylizer.checkpoint.upscale == 1 and given:
+            yield f"no effect: {', '.join(given)} (the built-in kind of model has no such network)"
+        if stylizer.checkpoint.upscale == 1 and self.backbone == "toonify":
             yield "--backbone toonify only names the result: the model itself knows what it is"
         if self.video and "image" in kinds:
             yield "no effect: --video (the content is an image)"

@@ -9,11 +9,22 @@ import tyro
 import vtoon
 from vtoon.cli.bench import Bench
 from vtoon.cli.common import Talk, guard
+from vtoon.cli.convert import Convert
+from vtoon.cli.export import Export
 from vtoon.cli.inspect import Inspect
+from vtoon.cli.parse import Parse
 from vtoon.cli.styles import Styles
 from vtoon.cli.stylize import Stylize
 
-COMMANDS = {"stylize": Stylize, "styles": Styles, "inspect": Inspect, "bench": Bench}
+COMMANDS = {
+    "stylize": Stylize,
+    "styles": Styles,
+    "inspect": Inspect,
+    "bench": Bench,
+    "parse": Parse,
+    "convert": Convert,
+    "export": Export,
+}
 ABOUT = "Face video stylization. `vtoon COMMAND --help` tells more; `vtoon --version` prints the version."
 
 

@@ -75,8 +75,8 @@ class RecordingStylizer(Stylizer):
         super().__init__(stylizer.checkpoint, str(stylizer.device))
         self.drawn: Counter[tuple[int, int]] = Counter()  # (height, width)
 
-    def engine(self, options: StylizeOptions) -> Engine:
-        engine = super().engine(options)
+    def engine(self, options: StylizeOptions, moving: bool = False) -> Engine:
+        engine = super().engine(options, moving)
         draw = engine.draw
 
         def recorded(jobs: list[Job]) -> list[np.ndarray]:

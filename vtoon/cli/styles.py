@@ -29,7 +29,7 @@ class Styles:
     ckpt: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the built-in model)")] = None
     """The model."""
     sheet: Annotated[Path | None, arg(metavar="sheet.png", help_behavior_hint="")] = None
-    """Write a contact sheet here (palettes included, as with --color_transfer)."""
+    """Write a contact sheet here (palettes included, as with --color_transfer, where the model has them)."""
     photo: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: scikit-image's astronaut)")] = None
     """The portrait on the sheet."""
     device: Device = "auto"
@@ -50,7 +50,7 @@ class Styles:
             picture = contact_sheet(stylizer, portrait(self.photo), progress)
         save_image(self.sheet, picture)
         if not self.messages.quiet:
-            print(f"{self.sheet}: {len(stylizer.styles)} styles")
+            print(f"{self.sheet}: {len(drawings(stylizer)) - 1} styles")
 
 
 def listing(styles: tuple) -> str:
@@ -74,17 +74,28 @@ def portrait(path: Path | None) -> np.ndarray:
     return astronaut()
 
 
+def drawings(stylizer: Stylizer) -> list[tuple[str, dict]]:
+    """Label and options of each drawing on the sheet: the least of a style first, then every style."""
+    from vtoon.published import PublishedModel
+
+    model, styles, degree, colours = stylizer.checkpoint, stylizer.styles, 0.0, True
+    if isinstance(model, PublishedModel):  # it may draw one style, one degree, and mostly not the styles' colours
+        only, degree, colours = model.special.style_id, model.special.style_degree or 0.0, model.special.color_transfer
+        styles = styles if only is None else (model.bank.find(only),)
+    each = [(f"{style.id} {style.name}", {"style": style.id, "color_transfer": colours}) for style in styles]
+    return [(f"degree {degree:g}", {"style_degree": degree}), *each]
+
+
 def contact_sheet(stylizer: Stylizer, photo: np.ndarray, progress=lambda done, total: None) -> np.ndarray:
     """Every style drawn on the photo's face, labelled; the photo comes first. Returns uint8 [H, W, 3]."""
     crop = {"placement": "crop", "faces": "largest", "padding": PADDING, "detail": EXAMPLE_DETAIL}
-    _, faces = stylizer.stylize_picture(photo, **crop)
-    if not faces:
-        raise VtoonError("no face was found in the photo of the sheet; name another with --photo")
-    tiles = [_tile(stylizer.stylize_image(photo, style_degree=0.0, **crop), "degree 0")]
-    for style in stylizer.styles:
-        drawn = stylizer.stylize_image(photo, style=style.id, color_transfer=True, **crop)
-        tiles.append(_tile(drawn, f"{style.id} {style.name}"))
-        progress(len(tiles) - 1, len(stylizer.styles))
+    tiles, wanted = [], drawings(stylizer)
+    for label, options in wanted:
+        drawn, faces = stylizer.stylize_picture(photo, **options, **crop)
+        if not faces:
+            raise VtoonError("no face was found in the photo of the sheet; name another with --photo")
+        tiles.append(_tile(drawn, label))
+        progress(len(tiles), len(wanted))
     from vtoon.image import grid
 
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % COLUMNS)

@@ -84,9 +84,8 @@ def run_jobs(stylizer: Stylizer, jobs: list[Job], options: StylizeOptions, talk:
         with progress_bar(Path(job.source).name, talk.quiet) as update:
             yield update
 
-    style = stylizer.checkpoint.bank.find(options.style)
-    if options.style == style.name != style.look and not options.color_transfer and not talk.quiet:
-        say_error(f"the palette {style.palette} is taken with --color_transfer; the face keeps its colours now", "note")
+    for note in [] if talk.quiet else stylizer.notes(options):
+        say_error(note, "note")
     results = []
     for result in stylize_all(stylizer, jobs, options, watch):
         results.append(result)

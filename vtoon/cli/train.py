@@ -46,7 +46,8 @@ class TrainArgs:
     """Pairs a step, for each process."""
     size: int = 160
     """Side of a training view, px, a multiple of 8."""
-    lr: float = 1e-3
+    lr: float = 4e-4
+    """Of plain convolutions; other layers in proportion to the size of their weights."""
     rec_loss: Weight = 1.0
     grad_loss: Weight = 2.0
     perc_loss: Weight = 0.3

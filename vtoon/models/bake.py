@@ -29,10 +29,9 @@ class BakedNorm(nn.Module):
         gamma, beta = norm.style(style)[:, :, None, None].chunk(2, 1)
         self.register_buffer("gamma", gamma)
         self.register_buffer("beta", beta)
-        self.normalize = norm.normalize
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        return torch.addcmul(self.beta, F.instance_norm(x) if self.normalize else x, self.gamma)
+        return torch.addcmul(self.beta, F.instance_norm(x), self.gamma)
 
 
 class BakedConv(nn.Module):

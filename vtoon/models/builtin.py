@@ -16,17 +16,15 @@ from vtoon.models.vtoonify import VToonify, VToonifyConfig
 
 # Under 10 GFLOP at 256x256. Most of it is spent at 64 and 128 px, where lines and textures are made.
 SMALL = VToonifyConfig(
+    backbone="toonify",
     in_size=256,
     out_size=256,
     in_channels=4 + len(PARTS),
     style_dim=64,
     mapping_layers=0,
     stem_channels=8,
-    channels={4: 4, 8: 4, 16: 4, 32: 80, 64: 80, 128: 44, 256: 16},
-    normalize=False,
-    mask_activation="sigmoid",
     feature_norm=True,
-    extrinsic_blocks=False,
+    channels={4: 4, 8: 4, 16: 4, 32: 96, 64: 80, 128: 48, 256: 16},
 )
 PITCH = 8  # px: the printer's screen repeats with the encoder's stride, so that the network can keep in step with it
 

@@ -16,34 +16,29 @@ NUM_STRUCTURE_LAYERS = 7  # style rows 0..6 shape the face, the rest colour it (
 
 
 class AdaptiveInstanceNorm(nn.Module):
-    """Scale and shift of each channel from a style (Huang & Belongie 2017).
+    """Scale and shift of each channel from a style (Huang & Belongie 2017)."""
 
-    `normalize=False` leaves the statistics alone: the same pixels then give the same result in every crop, which the
-    published network, normalising over the whole picture, cannot promise.
-    """
-
-    def __init__(self, channels: int, style_dim: int, normalize: bool = True) -> None:
+    def __init__(self, channels: int, style_dim: int) -> None:
         super().__init__()
         self.style = nn.Linear(style_dim, channels * 2)
-        self.normalize = normalize
         with torch.no_grad():
             self.style.bias[:channels] = 1.0
             self.style.bias[channels:] = 0.0
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         gamma, beta = self.style(style)[:, :, None, None].chunk(2, 1)
-        return gamma * (F.instance_norm(x) if self.normalize else x) + beta
+        return gamma * F.instance_norm(x) + beta
 
 
 class ModResBlock(nn.Module):
     """Modulative residual block: AdaIN, convolution, AdaIN, convolution; the residual is scaled by the degree."""
 
-    def __init__(self, channels: int, style_dim: int, dilation: int = 1, normalize: bool = True) -> None:
+    def __init__(self, channels: int, style_dim: int, dilation: int = 1) -> None:
         super().__init__()
         self.conv = ConvLayer(channels, channels, 3, dilation=dilation)
         self.conv2 = ConvLayer(channels, channels, 3, dilation=dilation)
-        self.norm = AdaptiveInstanceNorm(channels, style_dim, normalize)
-        self.norm2 = AdaptiveInstanceNorm(channels, style_dim, normalize)
+        self.norm = AdaptiveInstanceNorm(channels, style_dim)
+        self.norm2 = AdaptiveInstanceNorm(channels, style_dim)
         with torch.no_grad():
             for layer in (self.conv[0], self.conv2[0]):
                 layer.weight *= 0.01

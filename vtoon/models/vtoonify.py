@@ -19,7 +19,6 @@ from vtoon.ops import pixel_norm
 
 BOTTLENECK = 32  # px: where the encoder meets the generator
 FIRST_CONV = 6  # generator.convs[6] is the first layer above 32 px
-MASK_ACTIVATIONS = {"tanh_relu": lambda x: x.relu().tanh(), "sigmoid": torch.sigmoid}
 MOD_RES_DILATIONS = (1, 4, 4, 2, 2, 1, 1)  # of res[0..6]; res[0] is in the published files but never used
 
 
@@ -35,14 +34,12 @@ class VToonifyConfig:
     mapping_layers: int = 8
     stem_channels: int = 32
     channels: dict[int, int] = field(default_factory=published_channels)  # resolution -> channels
-    normalize: bool = True  # instance normalisation inside AdaIN
-    mask_activation: str = "tanh_relu"  # of the fusion masks; "sigmoid" cannot die when all is trained from scratch
-    feature_norm: bool = False  # PixelNorm after each encoder level and block: features keep their scale
+    feature_norm: bool = (
+        False  # PixelNorm after each encoder level and block, for training without a pretrained generator
+    )
     extrinsic_blocks: bool = True  # carry DualStyleGAN's own ModRes blocks, which inference never runs
 
     def __post_init__(self) -> None:
-        if self.mask_activation not in MASK_ACTIVATIONS:
-            raise ValueError(f"mask_activation is {self.mask_activation!r}; it must be one of {list(MASK_ACTIVATIONS)}")
         if self.backbone not in ("dualstylegan", "toonify"):
             raise ValueError(f"backbone is {self.backbone!r}; it must be 'dualstylegan' or 'toonify'")
         object.__setattr__(self, "channels", {int(k): int(v) for k, v in self.channels.items()})
@@ -78,20 +75,17 @@ class ResBlock(nn.Module):
 class Fusion(nn.Module):
     """Degree-aware fusion: a mask predicted from both features decides how much of the encoder's comes through."""
 
-    def __init__(
-        self, channels: int, normalize: bool = True, activation: str = "tanh_relu", label_dim: int = 128
-    ) -> None:
+    def __init__(self, channels: int, label_dim: int = 128) -> None:
         super().__init__()
-        self.activation = MASK_ACTIVATIONS[activation]
         self.conv = nn.Conv2d(channels * 2, channels, 3, padding=1)
-        self.norm = AdaptiveInstanceNorm(channels * 2, label_dim, normalize)
+        self.norm = AdaptiveInstanceNorm(channels * 2, label_dim)
         self.conv2 = nn.Conv2d(channels * 2, 1, 3, padding=1)
         self.linear = nn.Sequential(nn.Linear(1, 64), nn.LeakyReLU(0.2), nn.Linear(64, label_dim), nn.LeakyReLU(0.2))
 
     def forward(self, f_g: Tensor, f_e: Tensor, degree: Tensor) -> tuple[Tensor, Tensor]:
         """Generator and encoder features [N, C, H, W], degree [N, 1] -> fused [N, C, H, W], mask [N, 1, H, W]."""
         seen = self.norm(torch.cat([f_g, (f_g - f_e).abs()], 1), self.linear(degree))
-        mask = self.activation(self.conv2(seen))
+        mask = self.conv2(seen).relu().tanh()
         return self.conv(torch.cat([f_g, f_e * mask], 1)), mask
 
 
@@ -112,14 +106,13 @@ class VToonify(nn.Module):
         fused = levels[::-1]  # 32 px first
         # A network that does not enlarge has no layer above the finest feature to fuse it before: `forward` fuses it
         # between the last two convolutions, into the features only.
-        self.fuses_last = dual and config.out_size == config.in_size
+        self.fuses_last = config.out_size == config.in_size
         skipped = fused[:-1] if self.fuses_last else fused
         self.fusion_skip = nn.ModuleList(nn.Conv2d(c[r] + 3, 3, 3, padding=1) for r in skipped)
         if dual:
-            self.fusion_out = nn.ModuleList(Fusion(c[r], config.normalize, config.mask_activation) for r in fused)
+            self.fusion_out = nn.ModuleList(Fusion(c[r]) for r in fused)
             self.res = nn.ModuleList(
-                ModResBlock(c[BOTTLENECK], config.style_dim, dilation, config.normalize)
-                for dilation in MOD_RES_DILATIONS
+                ModResBlock(c[BOTTLENECK], config.style_dim, dilation) for dilation in MOD_RES_DILATIONS
             )
         else:
             self.fusion_out = nn.ModuleList(nn.Conv2d(c[r] * 2, c[r], 3, padding=1) for r in fused)
@@ -164,10 +157,8 @@ class VToonify(nn.Module):
         the finer levels, which then stay blurred for thousands of steps.
         """
         for fusion in self.fusion_out:
-            channels = fusion.conv.weight.shape[0]
-            nn.init.kaiming_normal_(fusion.conv.weight[:, channels:], a=0.2, mode="fan_in")
-            fusion.conv2.weight.mul_(0.1)
-            fusion.conv2.bias.fill_(1.0)
+            conv = fusion.conv if isinstance(fusion, Fusion) else fusion
+            nn.init.kaiming_normal_(conv.weight[:, conv.weight.shape[0] :], a=0.2, mode="fan_in")
         # Noise in the first pictures would be unlearned the fastest way there is, by silencing every feature.
         for to_picture in (self.encoder[-1], *(layer.conv for layer in self.synthesis.to_rgbs)):
             to_picture.weight.mul_(0.02)
@@ -195,6 +186,14 @@ class VToonify(nn.Module):
             x = pixel_norm(x) if self.config.feature_norm else x
         return x, self.encoder[-1](x), features[::-1]
 
+    def _fuse(self, k: int, f_g: Tensor, f_e: Tensor, degree: Tensor, masks: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """The features of generator and encoder as one, and what comes through of the encoder's."""
+        if self.config.backbone == "toonify":
+            return self.fusion_out[k](torch.cat([f_g, f_e], 1)), f_e
+        out, mask = self.fusion_out[k](f_g, f_e, degree)
+        masks.append(mask)
+        return out, f_e * mask
+
     def forward(
         self, x: Tensor, style: Tensor, degree: Tensor | None = None, return_masks: bool = False
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
@@ -211,18 +210,11 @@ class VToonify(nn.Module):
         for k in range(len(g.convs[FIRST_CONV:]) // 2):
             i = FIRST_CONV + 2 * k
             if k < len(self.fusion_skip):
-                f_e = features[k]
-                if dual:
-                    out, mask = self.fusion_out[k](out, f_e, degree)
-                    masks.append(mask)
-                    f_e = f_e * mask
-                else:
-                    out = self.fusion_out[k](torch.cat([out, f_e], 1))
+                out, f_e = self._fuse(k, out, features[k], degree, masks)
                 skip = self.fusion_skip[k](torch.cat([skip, f_e], 1))
             out = g.convs[i](out, style[:, i + 1])
             if self.fuses_last and i + 2 == len(g.convs):
-                out, mask = self.fusion_out[-1](out, features[-1], degree)
-                masks.append(mask)
+                out, _ = self._fuse(-1, out, features[-1], degree, masks)
             out = g.convs[i + 1](out, style[:, i + 2])
             skip = g.to_rgbs[i // 2](out, style[:, i + 3], skip)
         return (skip, masks) if return_masks else skip

@@ -41,7 +41,7 @@ class DistillOptions:
 
     steps: int
     batch: int = 8
-    lr: float = 1e-3  # of plain convolutions; see parameter_groups
+    lr: float = 4e-4  # of plain convolutions; see parameter_groups
     rec_loss: float = 1.0  # L1
     grad_loss: float = 2.0  # L1 of the differences between neighbours
     perc_loss: float = 0.3  # L1 of face-network features

@@ -1,0 +1,216 @@
+"""The published pipeline, small networks with random weights, against the steps of the published code done by hand."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vtoon.engine import Job
+from vtoon.errors import VtoonError
+from vtoon.faces import FaceDetector, align_face, crop_face, published_crop
+from vtoon.image import to_tensor
+from vtoon.parsing import ParsingSmoother, neighbours
+from vtoon.parsing_map import ParsingMap
+from vtoon.published import PublishedModel
+from vtoon.stylize import StylizeOptions, Stylizer, load
+from vtoon.types import Frame, TrackedFrame
+
+
+@pytest.fixture
+def stylizer(published_folder, small_encoder) -> Stylizer:
+    return load(published_folder / "vtoonify_d_x" / "vtoonify_s_d.pt", "cpu")
+
+
+@torch.no_grad()
+def by_hand(model: PublishedModel, regions: list[np.ndarray], style_id: int, degree: float, colours: bool) -> list:
+    """VToonify's style_transfer.py after its crop: the style from the first region, every frame parsed alone."""
+    net, first = model.net, regions[0]
+    exemplar = net.zplus2wplus(list(model.codes.values())[style_id])
+    style = exemplar
+    if not colours:
+        face = align_face(first, FaceDetector().detect(first)[0], 256)
+        style = net.zplus2wplus(model.encoder(to_tensor(face)))
+        style[:, :7] = exemplar[:, :7]
+    drawn = []
+    for region in regions:
+        x = to_tensor(region)
+        large = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        parsing = F.interpolate(model.parser(2 * large), scale_factor=0.5)
+        y = net(torch.cat([x, parsing / 16], 1), style, torch.full((1, 1), degree))
+        drawn.append(((y.clamp(-1, 1) + 1) * 127.5)[0].permute(1, 2, 0).numpy().astype(np.uint8))
+    return drawn
+
+
+@pytest.mark.parametrize("colours", [False, True])
+def test_exact_is_the_published_code_frame_for_frame(stylizer, portrait, colours):
+    frames = [portrait, np.roll(portrait, 3, 1), portrait[:, ::-1].copy()]
+    face = FaceDetector().detect(portrait)[0]
+    box = published_crop(face, portrait.shape[:2], (60, 60, 60, 60), 64.0)
+    expected = by_hand(stylizer.checkpoint, [crop_face(frame, box) for frame in frames], 2, 0.4, colours)
+    options = StylizeOptions(style=2, style_degree=0.4, color_transfer=colours, padding=(60,) * 4, exact=True)
+    tracked = [TrackedFrame(Frame(frame, i)) for i, frame in enumerate(frames)]
+    placement = stylizer.place(options, face, portrait.shape[:2])
+    results = list(stylizer.render(iter(tracked), placement, stylizer.engine(options, moving=True), 2))
+    assert len(results) == 3
+    for result, wanted in zip(results, expected, strict=True):
+        assert result.image.shape == wanted.shape == (4 * box.size[0], 4 * box.size[1], 3)
+        assert np.abs(result.image.astype(int) - wanted).max() <= 1  # the baked network rounds differently
+
+
+def test_style_and_degree_change_the_drawing_and_a_bad_id_never_reaches_it(stylizer, portrait):
+    draw = lambda **options: stylizer.stylize_image(portrait, placement="crop", padding=(40,) * 4, **options)  # noqa: E731
+    first = draw(style=0, style_degree=0.5)
+    assert not np.array_equal(first, draw(style=1, style_degree=0.5))
+    assert not np.array_equal(first, draw(style=0, style_degree=1.0))
+    assert [style.name for style in stylizer.styles] == ["000", "001", "002", "003"]
+    with pytest.raises(VtoonError, match="ids go from 0 to 3"):
+        draw(style=4)
+
+
+def test_paste_keeps_the_frame_and_draws_the_face(stylizer, portrait):
+    drawn = stylizer.stylize_image(portrait, style=1)
+    assert drawn.shape == portrait.shape
+    assert np.abs(drawn[100:200, 120:220].astype(int) - portrait[100:200, 120:220]).mean() > 5
+
+
+def test_toonify_needs_no_codes(published_folder, portrait, small_encoder):
+    toonify = load(published_folder / "vtoonify_t_x" / "vtoonify_s_d.pt", "cpu")
+    assert toonify.stylize_image(portrait, placement="crop", padding=(40,) * 4).shape[0] % 32 == 0
+    assert "VToonify-T" in toonify.notes(StylizeOptions())[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "drawn", "says"),
+    [
+        ("vtoonify_s002_d0.5.pt", {"style": 2, "style_degree": 0.5}, (2, 0.5, False), []),
+        ("vtoonify_s002_d0.5.pt", {"style": 1, "style_degree": 0.9}, (2, 0.5, False), ["style 2", "degree 0.5"]),
+        ("vtoonify_s001_d_c.pt", {"style": 1, "style_degree": 0.9}, (1, 0.9, True), ["color_transfer is on"]),
+        ("vtoonify_s_d.pt", {"style": 3, "color_transfer": True}, (3, 1.0, True), ["end in _c"]),
+    ],
+)
+def test_specialised_files_draw_what_they_were_trained_for(published_folder, tmp_path, name, options, drawn, says):
+    home = tmp_path / "vtoonify_d_x"
+    home.mkdir()
+    for source, target in (("vtoonify_s_d.pt", name), ("exstyle_code.npy", "exstyle_code.npy")):
+        (home / target).symlink_to(published_folder / "vtoonify_d_x" / source)
+    stylizer = load(home / name, "cpu")
+    chosen = StylizeOptions(**options)
+    style = stylizer.checkpoint.bank.find(chosen.style)
+    style, degree, colours, notes = stylizer.checkpoint.settled(style, chosen.style_degree, chosen.color_transfer)
+    assert (style.id, degree, colours) == drawn
+    assert len(notes) == len(says) and all(part in note for part, note in zip(says, notes, strict=True))
+
+
+def test_a_missing_companion_is_named_with_the_command_that_gets_it(published_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone" / "vtoonify_s_d.pt").symlink_to(published_folder / "vtoonify_d_x" / "vtoonify_s_d.pt")
+    with pytest.raises(VtoonError, match=r"exstyle_code.npy is missing.*download_checkpoints.py"):
+        load(tmp_path / "alone" / "vtoonify_s_d.pt", "cpu")
+
+
+def save(path: Path, maps: np.ndarray) -> Path:
+    np.save(path, maps)
+    return path
+
+
+def test_parsing_maps_from_a_file_are_used(stylizer, portrait, tmp_path):
+    options = {"style": 1, "placement": "crop", "padding": (40,) * 4}
+    plain = stylizer.stylize_image(portrait, **options)
+    height, width = (side // 4 for side in plain.shape[:2])
+    maps = np.random.default_rng(0).normal(0, 9, (1, 19, height, width)).astype(np.float32)
+    save(tmp_path / "map.npy", maps)
+    engine = stylizer.engine(StylizeOptions(**options, parsing_map=tmp_path / "map.npy"))
+    face = FaceDetector().detect(portrait)[0]
+    placement = stylizer.place(StylizeOptions(**options), face, portrait.shape[:2])
+    render = lambda n: list(stylizer.render(iter([TrackedFrame(Frame(portrait))] * n), placement, engine, 1))  # noqa: E731
+    assert not np.array_equal(render(1)[0].image, plain)
+    with pytest.raises(VtoonError, match="the clip has more"):
+        render(2)
+    half = maps.reshape(1, 19, height // 2, 2, width // 2, 2).mean((3, 5))  # of the region at another scale
+    (job,) = next(ParsingMap(save(tmp_path / "map.npy", half)).attached(iter([[Job(portrait[:height, :width], 64.0)]])))
+    assert tuple(job.parsing.shape) == (19, height, width)
+    save(tmp_path / "map.npy", maps[:, :, :-8])
+    engine = stylizer.engine(StylizeOptions(**options, parsing_map=tmp_path / "map.npy"))
+    with pytest.raises(VtoonError, match="but the region is"):
+        render(1)
+
+
+def smoothed_by_hand(images, parser, estimate, window):
+    """The published formula, all frames at once."""
+    large = [F.interpolate(to_tensor(image), scale_factor=2, mode="bilinear", align_corners=False) for image in images]
+    logits = [parser(2 * x) for x in large]
+    order = [*range(window), *range(len(images)), *range(len(images) - window, len(images))]
+    kernel = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0])] * 2) / 64
+    results = []
+    for i, x in enumerate(large):
+        total, weights = 0, 0
+        for j in range(2 * window + 1):
+            k, fade = order[i + j], np.exp(-((j - window) ** 2) / (2 * (window + 0.5) ** 2))
+            if j == window:
+                warped, likeness = logits[i], torch.ones_like(x[:, :1])
+            else:
+                dx, dy = estimate(x, large[k])
+                warped, other = (torch.roll(t, (-dy, -dx), (2, 3)) for t in (logits[k], large[k]))
+                likeness = torch.exp(-(other - x).square().mean(1, keepdim=True) / (2 * 0.2**2))
+                rows, cols = torch.meshgrid(*(torch.arange(n) for n in x.shape[2:]), indexing="ij")
+                height, width = x.shape[2:]
+                likeness = likeness * ((rows + dy < height) & (rows + dy >= 0) & (cols + dx < width) & (cols + dx >= 0))
+            total, weights = total + warped * likeness * fade, weights + likeness * fade
+        fused = F.pad(total / weights, (1, 1, 1, 1))
+        results.append(F.conv2d(fused, kernel.expand(4, 1, 4, 4), stride=2, groups=4)[0])
+    return results
+
+
+@pytest.mark.parametrize("count", [3, 4, 9])
+def test_smoothed_parsing_is_the_published_formula(count):
+    rng, window = np.random.default_rng(0), 2
+    base = np.kron(rng.integers(0, 255, (6, 7, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+    images = [np.clip(base + rng.integers(0, 20, base.shape), 0, 255).astype(np.uint8) for _ in range(count)]
+    weight = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    parser = lambda x: F.conv2d(x, weight, padding=1)  # noqa: E731
+    shift = (2, -1)
+    flow = lambda a, b: np.float32(shift).reshape(2, 1, 1) * np.ones((1, *a.shape[:2]), np.float32)  # noqa: E731
+    smoother = ParsingSmoother(parser, flow, window=window)
+    streamed = list(smoother.smooth([("face", image)] for image in images))
+    expected = smoothed_by_hand(images, parser, lambda a, b: shift, window)
+    assert len(streamed) == count
+    for (result,), wanted in zip(streamed, expected, strict=True):
+        assert float((result - wanted).abs().max()) < 1e-3 * float(wanted.abs().mean())
+
+
+def test_smoothing_keeps_faces_apart_and_holds_a_bounded_number_of_frames():
+    pulled = []
+    image = np.zeros((8, 8, 3), np.uint8)
+
+    def frames():
+        for i in range(40):
+            pulled.append(i)
+            yield [("a", image)] + [("b", image + 200)] * (10 <= i < 12)
+
+    parser = lambda x: x.mean(1, keepdim=True).expand(-1, 4, -1, -1)  # noqa: E731
+    smoother = ParsingSmoother(parser, lambda a, b: np.zeros((2, *a.shape[:2]), np.float32), window=3)
+    for i, logits in enumerate(smoother.smooth(frames())):
+        assert len(logits) == 1 + (10 <= i < 12)
+        assert len(pulled) - i <= 5
+        assert [round(float(part[:, 2:-2, 2:-2].mean()), 2) for part in logits] == [-2.0, 1.14][: len(logits)]
+
+
+def test_neighbours_stay_in_the_run():
+    there = [True, True, False, True, True, True, True]
+    assert neighbours([True] * 5, 2, 1) == [(-1, 1), (0, 2), (1, 3)]
+    assert neighbours([True] * 5, 0, 2) == [(-2, 0), (-1, 1), (0, 0), (1, 1), (2, 2)]
+    assert {index for _, index in neighbours(there, 4, 3)} <= {3, 4, 5, 6}
+    assert {index for _, index in neighbours(there, 0, 3)} <= {0, 1}
+
+
+def test_the_model_is_not_changed_by_drawing(stylizer, portrait):
+    before = copy.deepcopy(stylizer.checkpoint.net.state_dict())
+    stylizer.stylize_image(portrait, placement="crop", padding=(40,) * 4)
+    after = stylizer.checkpoint.net.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)

@@ -1,0 +1,220 @@
+"""The published VToonify with the networks around it: parsing, style encoder, exemplars."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vtoon.companions import AveragedEncoder, Companions, built, load_encoder, load_parser
+from vtoon.engine import Job
+from vtoon.faces import FaceDetector, align_face
+from vtoon.flow import FlowEstimator
+from vtoon.image import to_tensor
+from vtoon.models.bake import bake
+from vtoon.models.dualstylegan import NUM_STRUCTURE_LAYERS
+from vtoon.models.face_parsing import BiSeNet
+from vtoon.models.vtoonify import VToonify
+from vtoon.parsing import ParsingSmoother, Region, parse
+from vtoon.parsing_map import ParsingMap
+from vtoon.types import Landmarks, Style
+from vtoon.weights.converted import read_vtoonify
+from vtoon.weights.hub import find_published
+from vtoon.weights.sizes import Specialty
+from vtoon.weights.styles import StyleBank
+
+PARSING_WEIGHT = 1 / 16  # of the logits beside RGB in [-1, 1]
+ALIGNED = 256  # px, what the style encoder sees
+BAKED = 4  # networks kept, one for each face
+
+
+class PublishedModel:
+    """A published VToonify-D or -T, as published (.pt) or converted. Its companions are read when first needed."""
+
+    def __init__(self, path: Path, companions: Companions | None = None) -> None:
+        """Raises VtoonError where the file is not one, is damaged, or (a .pt) has no style codes beside it."""
+        self.path, self.companions = Path(path), companions or Companions()
+        file = read_vtoonify(self.path, self.companions.style_codes)
+        self.config, self.codes, self.provenance = file.config, file.codes, file.provenance
+        self.net = built(VToonify, file.state, self.config)
+        self.named, self.special = file.special is not None, file.special or Specialty()
+        names = [Path(name).stem for name in self.codes] or ["toonify"]
+        self.bank = StyleBank(tuple(Style(i, name, name, "own") for i, name in enumerate(names)))
+
+    @property
+    def dual(self) -> bool:
+        """Whether it is a VToonify-D: with exemplars and degrees."""
+        return self.config.backbone == "dualstylegan"
+
+    @property
+    def upscale(self) -> int:
+        """Pixels drawn for one pixel seen."""
+        return self.config.upscale
+
+    @cached_property
+    def parser(self) -> BiSeNet:
+        """The face parsing network."""
+        return load_parser(self.companions.parsing or self._companion("faceparsing.pth"))
+
+    @cached_property
+    def encoder(self) -> AveragedEncoder:
+        """The style encoder: aligned faces [N, 3, 256, 256] to Z+ [N, L, 512]."""
+        return load_encoder(self.companions.style_encoder or self._companion("encoder.pt"))
+
+    def _companion(self, name: str) -> Path:
+        """In the folder above, as published, or beside it, where a converted file may well lie."""
+        beside = self.path.with_name(name)
+        return beside if beside.is_file() else find_published(name, self.path.parent.parent)
+
+    def share(self, other: PublishedModel) -> None:
+        """Take over the companions that `other` has read: they are the same for all of one layout, and large."""
+        for name in ("parser", "encoder"):
+            if name in vars(other):  # that is where cached_property keeps them
+                setattr(self, name, vars(other)[name])
+
+    @torch.no_grad()
+    def exemplar(self, style: Style, device: torch.device | str) -> Tensor | None:
+        """w+ of an artwork [1, L, 512]; None where the model has none."""
+        if not self.dual:
+            return None
+        return self.net.to(device).zplus2wplus(list(self.codes.values())[style.id].to(device))
+
+    @torch.no_grad()
+    def face_style(self, image: np.ndarray, face: Landmarks | None, device: torch.device | str) -> Tensor:
+        """w+ of a face [1, L, 512], found in a region uint8 [H, W, 3]; without one, of the middle of the region."""
+        aligned = align_face(image, face, ALIGNED) if face else _whole(image)
+        return self.net.to(device).zplus2wplus(self.encoder.to(device)(to_tensor(aligned, device)))
+
+    def settled(self, style: Style, degree: float, color_transfer: bool) -> tuple[Style, float, bool, list[str]]:
+        """What will be drawn: a specialised file knows one style, degree or colour; a note for each that differs."""
+        notes, special = [], self.special
+        if not self.dual:
+            return style, degree, False, ["no effect: --style_id, --style_degree (a VToonify-T has one style)"]
+        if special.style_id is not None and special.style_id != style.id:
+            notes.append(f"{self.path.name} draws style {special.style_id} only, so that is drawn, not {style.id}")
+            style = self.bank.find(special.style_id)
+        if special.style_degree is not None and special.style_degree != degree:
+            notes.append(f"{self.path.name} draws degree {special.style_degree} only, so that is drawn, not {degree}")
+            degree = special.style_degree
+        if special.color_transfer and not color_transfer:
+            notes.append(f"{self.path.name} draws in the colours of the style, so --color_transfer is on")
+        elif color_transfer and not special.color_transfer and self.named:
+            notes.append(f"{self.path.name} was not trained for --color_transfer; files for it end in _c")
+        return style, degree, color_transfer or special.color_transfer, notes
+
+
+class PublishedPainter:
+    """Regions to drawings by a published VToonify; every face in its own style code."""
+
+    rounding = False  # as the published code turns floats into bytes
+
+    def __init__(
+        self,
+        model: PublishedModel,
+        style: Style,
+        degree: float,
+        color_transfer: bool,
+        device: torch.device,
+        smooth: FlowEstimator | None = None,
+        parsing_map: Path | None = None,
+    ) -> None:
+        """`smooth`: the flow along which parsing is smoothed over time; None: each frame is parsed alone.
+
+        `parsing_map`: smoothed logits of the clip from a file, frame by frame; see `load_parsing_map`.
+        """
+        self.model, self.device, self.smooth = model, torch.device(device), smooth
+        self.map = parsing_map and ParsingMap(parsing_map)
+        self.color_transfer = color_transfer
+        self.net, self.parser = model.net.to(device), model.parser.to(device)
+        self.degree = torch.full((1, 1), float(degree), device=device)
+        self.exemplar = model.exemplar(style, device)
+        self.detector = FaceDetector()
+        self.nets: OrderedDict[int, tuple[VToonify, Tensor]] = OrderedDict()  # by track, the latest last
+
+    def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
+        """Jobs with their parsing, from the file or smoothed over time, a window of frames behind."""
+        if self.map:
+            return self.map.attached(frames)
+        return self._smoothed(frames) if self.smooth else frames
+
+    def _smoothed(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
+        waiting: deque[list[Job]] = deque()
+
+        def regions() -> Iterator[list[Region]]:
+            for jobs in frames:
+                waiting.append(jobs)
+                yield [((job.track, job.image.shape), job.image) for job in jobs]
+
+        for logits in ParsingSmoother(self.parser, self.smooth, self.device).smooth(regions()):
+            yield [replace(job, parsing=own) for job, own in zip(waiting.popleft(), logits, strict=True)]
+
+    def __call__(self, x: Tensor, jobs: Sequence[Job]) -> Tensor:
+        parsing = torch.cat([self._parsing(x[i : i + 1], job) for i, job in enumerate(jobs)])
+        seen, drawn = torch.cat([x, parsing * PARSING_WEIGHT], 1), [None] * len(jobs)
+        for track in dict.fromkeys(job.track for job in jobs):
+            own = [i for i, job in enumerate(jobs) if job.track == track]
+            net, style = self.styled(jobs[own[0]])
+            n = len(own)
+            for i, y in zip(own, net(seen[own], style.expand(n, -1, -1), self.degree.expand(n, 1)), strict=True):
+                drawn[i] = y
+        return torch.stack(drawn)
+
+    def _parsing(self, x: Tensor, job: Job) -> Tensor:
+        if job.parsing is None:
+            return parse(self.parser, x)
+        below, right = (wanted - got for wanted, got in zip(x.shape[2:], job.parsing.shape[1:], strict=True))
+        return F.pad(job.parsing[None].to(x), (0, right, 0, below), mode="replicate")
+
+    def styled(self, job: Job) -> tuple[VToonify, Tensor]:
+        """The network with the style of this face worked into it, and that style, w+ [1, L, 512]."""
+        if job.track not in self.nets:
+            style, certain = self._style(job)
+            if not certain:
+                return bake(self.net, style, self.degree), style
+            self._keep(job.track, style)
+        self.nets.move_to_end(job.track)
+        return self.nets[job.track]
+
+    def _keep(self, track: int, style: Tensor) -> None:
+        self.nets[track] = bake(self.net, style, self.degree), style
+        if len(self.nets) > BAKED:
+            self.nets.popitem(last=False)
+
+    def draw_as(self, own: Tensor, exemplar: Tensor | None = None, track: int = 0) -> None:
+        """Draw a face in given codes, w+ [1, L, 512]: its own, and an artwork's in place of the chosen style's."""
+        if exemplar is not None:
+            self.exemplar = exemplar.to(self.device)
+        self._keep(track, self._mixed(own.to(self.device)))
+
+    def _style(self, job: Job) -> tuple[Tensor, bool]:
+        """w+ of a face [1, L, 512], and whether it is its own for good: until the face is found, a stand-in is used."""
+        if self.color_transfer and self.exemplar is not None:
+            return self.exemplar, True
+        faces = self.detector.detect(job.image)
+        if not faces and self.exemplar is not None:
+            return self.exemplar, False
+        face = faces[0] if faces else None
+        return self._mixed(self.model.face_style(job.image, face, self.device)), bool(faces)
+
+    def _mixed(self, own: Tensor) -> Tensor:
+        """Rows 0 to 6 shape the face and come from the exemplar, the rest colour it and are the face's own (VToonify,
+        section 4.1), or with colour transfer the exemplar's too."""
+        if self.exemplar is None:
+            return own
+        first_own = own.shape[1] if self.color_transfer else NUM_STRUCTURE_LAYERS
+        return torch.cat([self.exemplar[:, :first_own], own[:, first_own:]], 1)
+
+
+def _whole(image: np.ndarray) -> np.ndarray:
+    """For want of a face, the middle of the region."""
+    side = min(image.shape[:2])
+    top, left = ((n - side) // 2 for n in image.shape[:2])
+    return cv2.resize(image[top : top + side, left : left + side], (ALIGNED, ALIGNED), interpolation=cv2.INTER_AREA)
