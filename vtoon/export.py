@@ -66,8 +66,9 @@ class PublishedGraph(nn.Module):
 def export(painter: Painter, style: Style, target: Path, face: Job) -> float:
     """Write what `painter` draws as ONNX, for pictures of any size, and compare the file with PyTorch.
 
-    `face`: whose style a published model shall have, where the style does not tell it all. Returns the largest difference over the mean absolute value.
-    Raises VtoonError where ONNX is not installed, the target cannot be written or the two differ by more than 1e-3.
+    `face`: whose style a published model shall have, where the style does not tell it all. Returns the largest
+    difference over the mean absolute value. Raises VtoonError where ONNX is not installed, the target cannot be written
+    or the two differ by more than 1e-3.
     """
     with needs_extra("export"):
         import onnxruntime

@@ -85,7 +85,7 @@ def test_inspect_of_an_image(command, tmp_path):
 
 def test_inspect_of_a_model(command, tiny_model):
     out = command("inspect", tiny_model).out
-    assert "VToonify-D" in out and "cartoon-sunset" in out and re.search(r"parameters +[\d,]+\n", out)
+    assert "VToonify-T" in out and "cartoon-sunset" in out and re.search(r"parameters +[\d,]+\n", out)
 
 
 def test_inspect_of_a_published_file(command, tmp_path):
