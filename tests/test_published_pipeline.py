@@ -214,3 +214,55 @@ def test_the_model_is_not_changed_by_drawing(stylizer, portrait):
     stylizer.stylize_image(portrait, placement="crop", padding=(40,) * 4)
     after = stylizer.checkpoint.net.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_sixteen_bits_draw_the_same_but_for_two_levels(stylizer, portrait, dtype):
+    draw = lambda dtype: stylizer.stylize_image(portrait, placement="crop", padding=(40,) * 4, dtype=dtype)  # noqa: E731
+    wanted = draw("fp32").astype(int)
+    assert np.abs(draw(dtype) - wanted).mean() < 2
+    assert not np.array_equal(draw(dtype), wanted)  # it is another arithmetic indeed
+
+
+def test_what_does_not_fit_into_sixteen_bits_is_drawn_in_thirty_two(stylizer, portrait, caplog):
+    options = {"placement": "crop", "padding": (40,) * 4}
+    with torch.no_grad():
+        stylizer.checkpoint.net.encoder[0][0].weight *= 1e6
+        stylizer.checkpoint.net.encoder[0][2].weight *= 1e-6
+    wanted = stylizer.stylize_image(portrait, dtype="fp32", **options)
+    assert np.array_equal(stylizer.stylize_image(portrait, dtype="fp16", **options), wanted)
+    assert "too narrow" in caplog.text
+
+
+def test_a_compiled_network_draws_the_same(stylizer, portrait, monkeypatch):
+    real, modes = torch.compile, []
+    monkeypatch.setattr(torch, "compile", lambda net, mode: modes.append(mode) or real(net, backend="eager"))
+    options = {"placement": "crop", "padding": (40,) * 4, "color_transfer": True}
+    draw = lambda **more: stylizer.stylize_image(portrait, **options, **more)  # noqa: E731
+    assert np.abs(draw(compile=True).astype(int) - draw()).max() <= 1
+    assert modes == [None]  # CUDA graphs are for CUDA
+
+
+def test_a_network_that_cannot_be_compiled_ends_in_one_line(stylizer, portrait, monkeypatch):
+    def broken(graph, inputs):
+        raise RuntimeError("no compiler here")
+
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda net, mode: real(net, backend=broken))
+    with pytest.raises(VtoonError, match="could not be compiled"):
+        stylizer.stylize_image(portrait, placement="crop", padding=(40,) * 4, color_transfer=True, compile=True)
+
+
+def test_parsing_follows_the_motion_between_the_frames_that_are_parsed(portrait):
+    parsed, still = [], lambda a, b: np.zeros((2, *a.shape[:2]), np.float32)
+
+    def parser(x):
+        parsed.append(x)
+        return x.repeat(1, 2, 1, 1) * len(parsed)
+
+    small = portrait[100:164, 100:164]
+    frames = [[("a", small)]] * 5 + [[("a", small), ("b", small)]]
+    logits = list(ParsingSmoother(parser, still, window=0, every=3).smooth(frames))
+    assert len(parsed) == 3  # frames 0 and 3, and "b" where it appears
+    assert torch.allclose(logits[1][0], logits[0][0]) and torch.allclose(logits[5][0], 2 * logits[0][0], atol=1e-5)
+    assert torch.allclose(logits[5][1], 3 * logits[0][0], atol=1e-5)

@@ -56,7 +56,7 @@ def test_engine_halves_a_batch_that_does_not_fit(stylizer, monkeypatch):
     real, seen = engine.painter, []
 
     class Limited:
-        rounding = True
+        rounding, bytes_per_pixel = True, 1
 
         def __call__(self, x, jobs):
             seen.append(len(x))
@@ -67,6 +67,17 @@ def test_engine_halves_a_batch_that_does_not_fit(stylizer, monkeypatch):
     monkeypatch.setattr(engine, "painter", Limited())
     assert len(engine.draw([Job(np.zeros((16, 16, 3), np.uint8), 80.0)] * 4)) == 4
     assert seen == [4, 2, 1, 1, 2, 1, 1]
+
+
+def test_a_region_that_no_memory_holds_is_refused_before_it_is_tried(stylizer, monkeypatch):
+    jobs = [Job(np.zeros((64, 64, 3), np.uint8), 80.0)] * 3
+    engine = engine_of(stylizer, batch_size=3)
+    need = 64 * 64 * engine.painter.bytes_per_pixel
+    monkeypatch.setattr("vtoon.engine.free_bytes", lambda device: 4 * need)
+    assert engine.batch(64, 64) == 2 and len(engine.draw(jobs)) == 3
+    monkeypatch.setattr("vtoon.engine.free_bytes", lambda device: need - 1)
+    with pytest.raises(VtoonError, match="64x64 px takes about"):
+        engine.draw(jobs)
 
 
 def test_a_device_that_is_not_there_is_named():
@@ -84,6 +95,8 @@ def test_a_device_that_is_not_there_is_named():
         ({"faces": "some"}, "all or largest"),
         ({"batch_size": 0}, "at least 1"),
         ({"padding": (1, 2, 3)}, "four numbers"),
+        ({"dtype": "int8"}, "auto, fp32, bf16, fp16"),
+        ({"parse_every": 0}, "at least 1"),
         ({"detail": 20.0}, "auto or 64 to 160"),
         ({"detail": "fine"}, "auto or 64 to 160"),
     ],

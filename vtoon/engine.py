@@ -12,12 +12,14 @@ import torch
 from vtoon.errors import VtoonError
 from vtoon.faces import pad_to_multiple
 from vtoon.image import to_tensor, to_uint8
+from vtoon.memory import free_bytes, reuse_freed_memory
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.types import Style
 from vtoon.video import batched
 
 CPU_BATCH_PIXELS = 256 * 256  # a larger CPU batch only costs memory
-GPU_BYTES_PER_PIXEL = 4 * 1500  # activations of the small model, float32
+SMALL_BYTES = 1000  # for each pixel drawn by the small model: about 900 were measured
+SMALLER = "lower --detail or --padding, or take --placement paste"
 
 
 @dataclass(frozen=True)
@@ -42,22 +44,32 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """'auto' is fp16 on CUDA and fp32 elsewhere: CPUs seldom compute in 16 bits faster than in 32."""
+    return DTYPES["fp16" if device.type == "cuda" else "fp32"] if name == "auto" else DTYPES[name]
+
+
 class Painter(Protocol):
     """A model with one style at one degree."""
 
     rounding: bool  # to the nearest level, or down as the published code does
+    bytes_per_pixel: int  # of memory, for each pixel of a region while it is drawn
 
     def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
         """What has to be known of the regions of many frames; a bounded number of frames behind."""
+        return frames
 
     def __call__(self, x: torch.Tensor, jobs: Sequence[Job]) -> torch.Tensor:
         """x: the regions of `jobs`, padded, [N, 3, H, W] in [-1, 1], H and W multiples of 8. Returns the drawings."""
 
 
-class BuiltinPainter:
+class BuiltinPainter(Painter):
     """The built-in kind of model."""
 
-    rounding = True
+    rounding, bytes_per_pixel = True, SMALL_BYTES
 
     def __init__(
         self, model: BuiltinVToonify, style: Style, degree: float, color_transfer: bool, device: torch.device
@@ -65,9 +77,6 @@ class BuiltinPainter:
         self.model, self.degree = model.to(device), float(degree)
         self.look = model.codes.names.index(style.look)
         self.palette = model.palettes.names.index(style.palette) if color_transfer else None
-
-    def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
-        return frames
 
     def __call__(self, x: torch.Tensor, jobs: Sequence[Job]) -> torch.Tensor:
         look, palette = (None if i is None else x.new_full((len(x),), i).long() for i in (self.look, self.palette))
@@ -80,6 +89,8 @@ class Engine:
 
     def __init__(self, painter: Painter, device: torch.device | str = "cpu", batch_size: int | None = None) -> None:
         self.painter, self.device, self.batch_size = painter, torch.device(device), batch_size
+        if self.device.type == "cpu":
+            reuse_freed_memory()
 
     def draw(self, jobs: Sequence[Job]) -> list[np.ndarray]:
         """Every region's drawing, uint8 [h, w, 3], in the order of the jobs; equal sizes share a batch."""
@@ -94,15 +105,22 @@ class Engine:
         for i, job in enumerate(jobs):
             alike.setdefault(job.image.shape[:2], []).append(i)
         for (height, width), indices in alike.items():
-            n = self.batch_size or self.auto_batch(height, width)
-            yield from batched(indices, n)
+            yield from batched(indices, self.batch(height, width))
 
-    def auto_batch(self, height: int, width: int) -> int:
-        """How many regions of this size to draw at once: on a GPU what half of its free memory holds, at most 16."""
-        if self.device.type != "cuda":
-            return max(1, min(4, CPU_BATCH_PIXELS // (height * width)))
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return max(1, min(16, free // 2 // (height * width * GPU_BYTES_PER_PIXEL)))
+    def batch(self, height: int, width: int) -> int:
+        """How many regions of this size to draw at once: what was asked for, or what half of the free memory holds, at
+        most 16 (on a CPU 4 small ones).
+
+        Raises VtoonError where not even one fits: Linux would end the process without a word.
+        """
+        need, free = height * width * self.painter.bytes_per_pixel, free_bytes(self.device)
+        if need > free:
+            raise VtoonError(
+                f"a region of {width}x{height} px takes about {need / 1e9:.1f} GB to draw, and {free / 1e9:.1f} GB of "
+                f"memory are free; {SMALLER}"
+            )
+        most = 16 if self.device.type == "cuda" else min(4, CPU_BATCH_PIXELS // (height * width))
+        return min(self.batch_size or max(1, most), max(1, free // 2 // need))
 
     @torch.inference_mode()
     def _run(self, jobs: Sequence[Job]) -> list[np.ndarray]:
@@ -114,8 +132,8 @@ class Engine:
         except torch.OutOfMemoryError:
             if len(jobs) == 1:
                 raise VtoonError(
-                    f"a region of {width}x{height} px does not fit into the memory of {self.device}; "
-                    "lower --detail, or use --device cpu"
+                    f"a region of {width}x{height} px does not fit into the memory of {self.device}; {SMALLER}, "
+                    "or use --device cpu"
                 ) from None
             half = len(jobs) // 2
             return self._run(jobs[:half]) + self._run(jobs[half:])

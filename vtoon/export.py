@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from vtoon.engine import BuiltinPainter, Job, Painter
+from vtoon.engine import SMALL_BYTES, BuiltinPainter, Job, Painter
 from vtoon.errors import VtoonError, describe, needs_extra
 from vtoon.parsing import parse
-from vtoon.published import PARSING_WEIGHT, PublishedPainter
+from vtoon.published import BYTES_PER_PIXEL, PARSING_WEIGHT, PublishedPainter
 from vtoon.types import Style
 from vtoon.weights.styles import StyleBank
 
@@ -67,25 +66,18 @@ def export(painter: Painter, style: Style, target: Path, face: Job) -> float:
     """Write what `painter` draws as ONNX, for pictures of any size, and compare the file with PyTorch.
 
     `face`: whose style a published model shall have, where the style does not tell it all. Returns the largest
-    difference over the mean absolute value. Raises VtoonError where ONNX is not installed, the target cannot be written
-    or the two differ by more than 1e-3.
+    difference over the mean absolute value. Raises VtoonError where ONNX is not installed or the two differ by more
+    than 1e-3, OSError where the target cannot be written.
     """
     with needs_extra("export"):
         import onnxruntime
         import onnxscript  # noqa: F401
     graph = (PublishedGraph(painter, face) if isinstance(painter, PublishedPainter) else BuiltinGraph(painter)).eval()
-    part = target.with_name(f".{target.name}.part")
-    try:
-        _write(graph, style, part)
-        session = onnxruntime.InferenceSession(part, providers=["CPUExecutionProvider"])
-        worst = max(difference(graph, session, size) for size in TRIED)
-        if worst > TOLERANCE:
-            raise VtoonError(f"{target}: ONNX Runtime draws something else ({worst:.1e} off); nothing was written")
-        os.replace(part, target)
-    except OSError as error:
-        raise VtoonError(f"{target}: cannot be written ({describe(error)})") from None
-    finally:
-        part.unlink(missing_ok=True)
+    _write(graph, style, target)
+    session = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
+    worst = max(difference(graph, session, size) for size in TRIED)
+    if worst > TOLERANCE:
+        raise VtoonError(f"ONNX Runtime draws something else than PyTorch ({worst:.1e} off); nothing was written")
     return worst
 
 
@@ -141,14 +133,12 @@ class OnnxModel:
         self.bank = StyleBank((Style(0, name, name, "own"),))
 
 
-class OnnxPainter:
+class OnnxPainter(Painter):
     """Regions to drawings by ONNX Runtime."""
 
     def __init__(self, model: OnnxModel) -> None:
         self.session, self.rounding = model.session, model.rounding
-
-    def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
-        return frames
+        self.bytes_per_pixel = SMALL_BYTES if model.upscale == 1 else BYTES_PER_PIXEL
 
     def __call__(self, x: Tensor, jobs: Sequence[Job]) -> Tensor:
         drawn = []

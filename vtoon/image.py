@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vtoon.errors import VtoonError
 
+LUMA = (0.299, 0.587, 0.114)
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
@@ -27,6 +28,11 @@ def to_uint8(x: torch.Tensor, rounding: bool = True) -> np.ndarray:
     x = x.detach().clamp(-1, 1).add(1).mul(127.5)
     x = x.round_() if rounding else x
     return x.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def luma(x: torch.Tensor) -> torch.Tensor:
+    """How light RGB looks (ITU-R BT.601): [N, 3, H, W] -> [N, H, W] of the same range."""
+    return torch.einsum("nchw,c->nhw", x, x.new_tensor(LUMA))
 
 
 def load_image(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:

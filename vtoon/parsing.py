@@ -53,9 +53,16 @@ class ParsingSmoother:
     """Logits of each frame of a clip, averaged with those of its neighbours (VToonify's smooth_parsing_map)."""
 
     def __init__(
-        self, parser: Parser, estimate: FlowEstimator, device: torch.device | str = "cpu", window: int = WINDOW
+        self,
+        parser: Parser,
+        estimate: FlowEstimator,
+        device: torch.device | str = "cpu",
+        window: int = WINDOW,
+        every: int = 1,
     ) -> None:
-        self.parser, self.estimate, self.device, self.window = parser, estimate, torch.device(device), window
+        """`every`: one frame in so many is parsed, between them logits follow the flow from frame to frame."""
+        self.parser, self.estimate, self.device = parser, estimate, torch.device(device)
+        self.window, self.every = window, every
 
     def smooth(self, frames: Iterable[Sequence[Region]]) -> Iterator[list[Tensor]]:
         """The regions of every frame, each a key and uint8 [H, W, 3] RGB -> their logits [19, H, W], a window behind.
@@ -63,7 +70,7 @@ class ParsingSmoother:
         Regions of one key are one face: followed through all frames that have it, one after the other. Memory: the
         regions of 2 * window + 1 frames.
         """
-        seen = ({key: self._see(image) for key, image in regions} for regions in frames)
+        seen = self._seen(frames)
         near = deque(islice(seen, self.window + 1), maxlen=2 * self.window + 1)
         here = 0  # of `near`
         while here < len(near):
@@ -74,10 +81,21 @@ class ParsingSmoother:
                 near.append(after)
             here += not (after is not None and full)
 
+    def _seen(self, frames: Iterable[Sequence[Region]]) -> Iterator[dict[Hashable, Seen]]:
+        last: dict[Hashable, Seen] = {}
+        for number, regions in enumerate(frames):
+            followed = last if number % self.every else {}
+            last = {key: self._see(image, followed.get(key)) for key, image in regions}
+            yield last
+
     @torch.inference_mode()
-    def _see(self, image: np.ndarray) -> Seen:
+    def _see(self, image: np.ndarray, last: Seen | None = None) -> Seen:
         x = enlarged(to_tensor(image, self.device))
-        return Seen(to_uint8(x)[0], x, self.parser(GAIN * x))
+        enlarged_image = to_uint8(x)[0]
+        if last is None:
+            return Seen(enlarged_image, x, self.parser(GAIN * x))
+        flow = torch.from_numpy(self.estimate(enlarged_image, last.image)).to(self.device)[None]
+        return Seen(enlarged_image, x, backward_warp_tensor(last.logits, flow))
 
     @torch.inference_mode()
     def _fused(self, near: Sequence[Seen | None], here: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vtoon.companions import AveragedEncoder, Companions, built, load_encoder, load_parser
-from vtoon.engine import Job
+from vtoon.engine import Job, Painter
+from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector, align_face
 from vtoon.flow import FlowEstimator
 from vtoon.image import to_tensor
@@ -31,8 +33,10 @@ from vtoon.weights.hub import find_published
 from vtoon.weights.sizes import Specialty
 from vtoon.weights.styles import StyleBank
 
+BYTES_PER_PIXEL = 12_000  # of memory, for each pixel of a region: 10,000 were measured at 256x256 to 1024x1024
 PARSING_WEIGHT = 1 / 16  # of the logits beside RGB in [-1, 1]
 ALIGNED = 256  # px, what the style encoder sees
+log = logging.getLogger("vtoon")
 BAKED = 4  # networks kept, one for each face
 
 
@@ -111,10 +115,11 @@ class PublishedModel:
         return style, degree, color_transfer or special.color_transfer, notes
 
 
-class PublishedPainter:
+class PublishedPainter(Painter):
     """Regions to drawings by a published VToonify; every face in its own style code."""
 
     rounding = False  # as the published code turns floats into bytes
+    bytes_per_pixel = BYTES_PER_PIXEL
 
     def __init__(
         self,
@@ -125,12 +130,19 @@ class PublishedPainter:
         device: torch.device,
         smooth: FlowEstimator | None = None,
         parsing_map: Path | None = None,
+        parse_every: int = 1,
+        dtype: torch.dtype = torch.float32,
+        compiled: bool = False,
     ) -> None:
-        """`smooth`: the flow along which parsing is smoothed over time; None: each frame is parsed alone.
+        """`smooth`: the flow along which parsing is smoothed over time, and followed between the frames that are
+        parsed, one in `parse_every`; None: each frame is parsed alone.
 
-        `parsing_map`: smoothed logits of the clip from a file, frame by frame; see `load_parsing_map`.
+        `parsing_map`: smoothed logits of the clip from a file, frame by frame; see `ParsingMap`. `dtype`: of the
+        network that draws; where its numbers do not fit into 16 bits, it goes on in 32. `compiled`: by `torch.compile`,
+        on CUDA with CUDA graphs.
         """
         self.model, self.device, self.smooth = model, torch.device(device), smooth
+        self.parse_every, self.dtype, self.compiled = parse_every, dtype, compiled
         self.map = parsing_map and ParsingMap(parsing_map)
         self.color_transfer = color_transfer
         self.net, self.parser = model.net.to(device), model.parser.to(device)
@@ -153,7 +165,8 @@ class PublishedPainter:
                 waiting.append(jobs)
                 yield [((job.track, job.image.shape), job.image) for job in jobs]
 
-        for logits in ParsingSmoother(self.parser, self.smooth, self.device).smooth(regions()):
+        smoother = ParsingSmoother(self.parser, self.smooth, self.device, every=self.parse_every)
+        for logits in smoother.smooth(regions()):
             yield [replace(job, parsing=own) for job, own in zip(waiting.popleft(), logits, strict=True)]
 
     def __call__(self, x: Tensor, jobs: Sequence[Job]) -> Tensor:
@@ -163,9 +176,30 @@ class PublishedPainter:
             own = [i for i, job in enumerate(jobs) if job.track == track]
             net, style = self.styled(jobs[own[0]])
             n = len(own)
-            for i, y in zip(own, net(seen[own], style.expand(n, -1, -1), self.degree.expand(n, 1)), strict=True):
+            for i, y in zip(own, self._draw(net, seen[own], style.expand(n, -1, -1)), strict=True):
                 drawn[i] = y
         return torch.stack(drawn)
+
+    def _draw(self, net: VToonify, seen: Tensor, style: Tensor) -> Tensor:
+        degree = self.degree.expand(len(seen), 1)
+        if self.dtype is torch.float32:
+            return self._run(net, seen, style, degree)
+        with torch.autocast(self.device.type, self.dtype):
+            y = self._run(net, seen, style, degree).float()
+        if y.isfinite().all():
+            return y
+        log.warning("%s is too narrow for %s: going on with --dtype fp32", self.dtype, self.model.path.name)
+        self.dtype = torch.float32
+        return self._draw(net, seen, style)
+
+    def _run(self, net: VToonify, *inputs: Tensor) -> Tensor:
+        if not self.compiled:
+            return net(*inputs)
+        try:
+            return net(*inputs)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise VtoonError(f"the network could not be compiled ({reason}); leave --compile out") from None
 
     def _parsing(self, x: Tensor, job: Job) -> Tensor:
         if job.parsing is None:
@@ -184,7 +218,10 @@ class PublishedPainter:
         return self.nets[job.track]
 
     def _keep(self, track: int, style: Tensor) -> None:
-        self.nets[track] = bake(self.net, style, self.degree), style
+        net = bake(self.net, style, self.degree)
+        if self.compiled:
+            net = torch.compile(net, mode="reduce-overhead" if self.device.type == "cuda" else None)
+        self.nets[track] = net, style
         if len(self.nets) > BAKED:
             self.nets.popitem(last=False)
 

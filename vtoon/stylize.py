@@ -7,18 +7,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from vtoon.clock import StageClock
-from vtoon.engine import BuiltinPainter, Engine, Job, Painter, pick_device
+from vtoon.engine import DTYPES, BuiltinPainter, Engine, Job, Painter, pick_device, pick_dtype
 from vtoon.errors import VtoonError
 from vtoon.export import OnnxModel, OnnxPainter
 from vtoon.faces import FaceDetector, FaceTracker
 from vtoon.faces.region import DETAIL_RANGE
-from vtoon.flow import find_estimator, steady
+from vtoon.flow import FlowEstimator, find_estimator, steady
 from vtoon.image import load_image
 from vtoon.placement import PUBLISHED_EYES, Crop, Full, PassThrough, Paste, Placement, Region, wanted_eyes
 from vtoon.published import Companions, PublishedModel, PublishedPainter
@@ -47,6 +48,9 @@ class StylizeOptions:
     steady: bool = True
     exact: bool = False  # a published model frame for frame as the published code: crop, nothing smoothed over time
     parsing_map: Path | None = None  # of a published model: smoothed parsing from a file
+    parse_every: int = 1  # of a published model, in a video: frames from one parsing to the next
+    dtype: str = "auto"  # of a published model: fp32, bf16 or fp16
+    compile: bool = False  # of a published model: with torch.compile
     codec: str | None = None
     crf: int | None = None
     preset: str | None = None
@@ -61,10 +65,13 @@ class StylizeOptions:
         check(self.placement in PLACEMENTS, "placement", "crop, paste or full")
         check(self.faces in ("all", "largest"), "faces", "all or largest")
         check(self.batch_size is None or self.batch_size >= 1, "batch_size", "auto or at least 1")
+        check(self.parse_every >= 1, "parse_every", "at least 1")
+        check(self.dtype in ("auto", *DTYPES), "dtype", f"auto, {', '.join(DTYPES)}")
         check(len(self.padding) == 4 and min(self.padding) >= 0, "padding", "four numbers, none negative")
         if self.exact:
-            object.__setattr__(self, "placement", "crop")
-            object.__setattr__(self, "steady", False)
+            exactly = {"placement": "crop", "steady": False, "parse_every": 1, "dtype": "fp32"}
+            for name, value in exactly.items():
+                object.__setattr__(self, name, value)
         low, high = DETAIL_RANGE
         check(self.detail == "auto" or _within(self.detail, low, high), "detail", f"auto or {low:.0f} to {high:.0f} px")
 
@@ -91,6 +98,11 @@ class Stylizer:
     def __init__(self, checkpoint: Checkpoint | PublishedModel | OnnxModel, device: str = "auto") -> None:
         self.checkpoint, self.device = checkpoint, pick_device(device)
 
+    @cached_property
+    def flow(self) -> FlowEstimator:
+        """The best flow for this device; RAFT's weights are loaded once."""
+        return find_estimator(self.device)
+
     @property
     def styles(self) -> tuple:
         """The style bank, in the order of ids."""
@@ -107,8 +119,10 @@ class Stylizer:
         if not isinstance(model, PublishedModel):
             return BuiltinPainter(model.model, style, options.style_degree, options.color_transfer, self.device)
         *chosen, _ = model.settled(style, options.style_degree, options.color_transfer)
-        flow = find_estimator(self.device) if moving and options.steady else None
-        return PublishedPainter(model, *chosen, self.device, flow, options.parsing_map)
+        flow = self.flow if moving and options.steady else None
+        dtype = pick_dtype(options.dtype, self.device)
+        parsing = flow, options.parsing_map, options.parse_every
+        return PublishedPainter(model, *chosen, self.device, *parsing, dtype, options.compile)
 
     def needs_face(self, options: StylizeOptions) -> bool:
         """Whether what is drawn depends on whose face it is beyond what is seen of it."""
@@ -165,7 +179,7 @@ class Stylizer:
             tracker = FaceTracker(faces=chosen.faces)
             tracked = clock.stage("wait", prefetch(clock.stage("track", tracker.track(decoded))))
             drawn = self.render(tracked, placement, engine, n, clock)
-            done = clock.stage("steady", steady(drawn, find_estimator(self.device))) if chosen.steady else drawn
+            done = clock.stage("steady", steady(drawn, self.flow)) if chosen.steady else drawn
             for picture in prefetch(done):
                 with clock.measure("encode"):
                     writer.write(picture.image, picture.pts, picture.time_base)

@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 
 from vtoon.video import batched, prefetch
 
+EARLIER: set[threading.Thread] = set()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def earlier():
+    """What other tests of this run have left to the garbage collector."""
+    EARLIER.update(threading.enumerate())
+
 
 def running() -> int:
-    return sum(thread.name == "vtoon-prefetch" for thread in threading.enumerate())
+    return sum(thread.name == "vtoon-prefetch" for thread in set(threading.enumerate()) - EARLIER)
 
 
 @settings(deadline=None, max_examples=25)

@@ -45,6 +45,18 @@ class Drawing:
 
 
 @dataclass(frozen=True)
+class Speed:
+    """How a published model is run. The built-in kind is small and has none of these."""
+
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Of the network that draws. auto takes fp16 on CUDA, fp32 elsewhere and with --exact."""
+    parse_every: Annotated[int, arg(metavar="N")] = 1
+    """Of a video, parse one frame in N; between them the parsing follows the motion."""
+    compile: Flag = False
+    """Compile the network first (a minute or more; needs a C++ compiler), for long clips on a GPU."""
+
+
+@dataclass(frozen=True)
 class Coding:
     """How a video is written."""
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from tyro.conf import Positional, arg
 
-from vtoon.cli.common import Flag, Talk, show_notices
+from vtoon.cli.common import Flag, Talk, new_file, show_notices
 from vtoon.errors import VtoonError
 
 
@@ -45,10 +45,6 @@ class Export:
         from vtoon.stylize import StylizeOptions, load
 
         show_notices(self.messages)
-        if self.output.suffix != ".onnx":
-            raise VtoonError(f"{self.output}: the name must end in .onnx")
-        if self.output.exists() and not self.overwrite:
-            raise VtoonError(f"{self.output}: exists already; give --overwrite to replace it")
         options = StylizeOptions(self.style, self.style_degree, self.color_transfer)
         stylizer = load(self.ckpt or "default", "cpu")
         if stylizer.needs_face(options) and self.face is None:
@@ -57,6 +53,7 @@ class Export:
             )
         face = Job(load_image(self.face)[0] if self.face else np.zeros((64, 64, 3), np.uint8), 0.0)
         style = stylizer.checkpoint.bank.find(self.style)
-        worst = export(stylizer.engine(options).painter, style, self.output, face)
+        with new_file(self.output, ".onnx", stylizer.checkpoint.path, self.overwrite) as part:
+            worst = export(stylizer.engine(options).painter, style, part, face)
         if not self.messages.quiet:
             print(f"{self.output}: {style.name}, {worst:.1e} of the mean value off PyTorch")

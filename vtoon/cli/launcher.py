@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from tyro.conf import arg
 
-from vtoon.cli.common import Coding, Companion, Drawing, Flag, Talk, demo_clip, guard, say_error, show_notices
+from vtoon.cli.common import Coding, Companion, Drawing, Flag, Speed, Talk, demo_clip, guard, say_error, show_notices
 from vtoon.cli.stylize import run_jobs, shared_options
 from vtoon.errors import VtoonError
 
@@ -75,6 +75,7 @@ class StyleTransfer:
     overwrite: Flag = False
     """In a folder or list, do finished ones again."""
     drawing: Drawing = field(default_factory=Drawing)
+    speed: Speed = field(default_factory=Speed)
     coding: Coding = field(default_factory=Coding)
     messages: Talk = field(default_factory=Talk)
 
@@ -95,7 +96,7 @@ class StyleTransfer:
             padding=self.padding,
             exact=self.exact,
             parsing_map=self.parsing_map_path,
-            **shared_options(self.drawing, self.coding, self.batch_size),
+            **shared_options(self.drawing, self.speed, self.coding, self.batch_size),
         )
         jobs = plan(self.content or (str(demo_clip()),), os.path.join(self.output_path, ""), naming)
         options = replace(options, overwrite=self.overwrite or jobs[0].alone)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from vtoon.cli.common import FAILED, Coding, Drawing, Flag, Talk, progress_bar, say_error, show_notices
+from vtoon.cli.common import FAILED, Coding, Drawing, Flag, Speed, Talk, progress_bar, say_error, show_notices
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, which --help need not wait for
     from vtoon.jobs import Job
@@ -43,6 +43,7 @@ class Stylize:
     ckpt: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the built-in model)")] = None
     """The model."""
     drawing: Drawing = field(default_factory=Drawing)
+    speed: Speed = field(default_factory=Speed)
     coding: Coding = field(default_factory=Coding)
     messages: Talk = field(default_factory=Talk)
 
@@ -58,19 +59,20 @@ class Stylize:
             color_transfer=self.color_transfer,
             placement=self.placement,
             overwrite=self.overwrite,
-            **shared_options(self.drawing, self.coding, self.batch_size),
+            **shared_options(self.drawing, self.speed, self.coding, self.batch_size),
         )
         jobs = plan(self.inputs, self.output, Naming(codec=self.coding.codec))
         return run_jobs(load(self.ckpt or "default", self.drawing.device), jobs, options, self.messages)
 
 
-def shared_options(drawing: Drawing, coding: Coding, batch_size: int | str) -> dict:
+def shared_options(drawing: Drawing, speed: Speed, coding: Coding, batch_size: int | str) -> dict:
     """The flags that both commands have, as StylizeOptions calls them."""
     return {
         "faces": drawing.faces,
         "detail": drawing.detail,
         "steady": drawing.steady,
         "batch_size": None if batch_size == "auto" else batch_size,
+        **vars(speed),
         **vars(coding),
     }
 

@@ -24,6 +24,7 @@ SMALL = VToonifyConfig(
     mapping_layers=0,
     stem_channels=8,
     feature_norm=True,
+    kernel_bank=8,
     channels={4: 4, 8: 4, 16: 4, 32: 96, 64: 80, 128: 48, 256: 16},
 )
 PITCH = 8  # px: the printer's screen repeats with the encoder's stride, so that the network can keep in step with it
@@ -77,7 +78,7 @@ class BuiltinVToonify(nn.Module):
 
         Looks that both know keep their code and shape; new ones start near the other's first.
         """
-        self.net.load_state_dict(other.net.state_dict())
+        self.net.load_state_dict(other.net.state_dict(), strict=False)
         self.codes = other.codes.grow(self.codes.names)
         rows = [other.codes.names.index(name) if name in other.codes.names else 0 for name in self.codes.names]
         state = other.face.state_dict()

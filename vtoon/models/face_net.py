@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vtoon.image import luma
+
 PARTS = ("eyes", "mouth", "lips", "drawn", "jaw", "skin", "oval", "near")  # soft masks, see train/looks/regions.py
 SKIN, NEAR = PARTS.index("skin"), PARTS.index("near")
 TONES = 7
@@ -21,7 +23,6 @@ CHANNELS = (16, 24, 48)  # at 1/8, 1/16 and 1/32
 DILATIONS = (1, 2, 4, 1)
 ZOOM_CENTRE = 96.0  # px between the eyes of a face of middle size
 SHARPNESS = 12.0  # of the soft minimum and maximum of a tone
-LUMA = (0.299, 0.587, 0.114)
 
 
 def zoom_of(eye_distance: Tensor) -> Tensor:
@@ -71,15 +72,15 @@ def face_tones(x: Tensor, parts: Tensor) -> Tensor:
 
     x: [N, 3, h, w] in [-1, 1]; parts: [N, 8, h, w] in [0, 1].
     """
-    luma = torch.einsum("nchw,c->nhw", x, x.new_tensor(LUMA))
+    light = luma(x)
     skin, near = parts[:, SKIN], parts[:, NEAR]
 
     def mean(values: Tensor, weight: Tensor) -> Tensor:
         return (values * weight).sum((-2, -1)) / (weight.sum((-2, -1)) + 1e-3)
 
-    average = mean(luma, near)
-    spread = (mean(luma.square(), near) - average.square()).clamp_min(0).sqrt()
-    low, high = (-s * mean((-s * SHARPNESS * luma).exp(), near).clamp_min(1e-6).log() / SHARPNESS for s in (1.0, -1.0))
+    average = mean(light, near)
+    spread = (mean(light.square(), near) - average.square()).clamp_min(0).sqrt()
+    low, high = (-s * mean((-s * SHARPNESS * light).exp(), near).clamp_min(1e-6).log() / SHARPNESS for s in (1.0, -1.0))
     return torch.cat([mean(x, skin[:, None]), torch.stack([average, spread, low, high], 1)], 1)
 
 

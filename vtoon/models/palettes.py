@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from vtoon.image import luma
+
 LEVELS = 256
-LUMA = (0.299, 0.587, 0.114)
 
 
 class Palettes(nn.Module):
@@ -36,10 +37,10 @@ class Palettes(nn.Module):
 
     def forward(self, x: Tensor, palette: Tensor) -> Tensor:
         """x: [N, 3, H, W], about [-1, 1]; palette: long [N]. Returns the same shape."""
-        luma = torch.einsum("nchw,c->nhw", x, x.new_tensor(LUMA)).clamp(-1, 1)
-        at = (luma + 1) * ((LEVELS - 1) / 2)
+        light = luma(x).clamp(-1, 1)
+        at = (light + 1) * ((LEVELS - 1) / 2)
         low = at.floor().clamp(max=LEVELS - 2)
         rows, first = palette[:, None, None], low.long()
         below, above = self.ramps[rows, first], self.ramps[rows, first + 1]
         base = torch.lerp(below, above, (at - low)[..., None]).movedim(-1, 1)
-        return base + self.own[palette][:, None, None, None] * (x - luma[:, None])
+        return base + self.own[palette][:, None, None, None] * (x - light[:, None])

@@ -45,9 +45,11 @@ class NoiseInjection(nn.Module):
 class StyledConv(nn.Module):
     """Modulated 3x3 convolution, noise, bias, leaky ReLU."""
 
-    def __init__(self, in_channels: int, out_channels: int, style_dim: int, upsample: bool = False) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, style_dim: int, upsample: bool = False, bank: int = 0
+    ) -> None:
         super().__init__()
-        self.conv = ModulatedConv2d(in_channels, out_channels, 3, style_dim, upsample=upsample)
+        self.conv = ModulatedConv2d(in_channels, out_channels, 3, style_dim, upsample=upsample, bank=bank)
         self.noise = NoiseInjection()
         self.activate = FusedLeakyReLU(out_channels)
 
@@ -74,7 +76,12 @@ class Generator(nn.Module):
     """z or w+ to an image of `size` px. `convs[2k]`, `convs[2k + 1]`, `to_rgbs[k]` work at 2 ** (k + 3) px."""
 
     def __init__(
-        self, size: int, style_dim: int = 512, mapping_layers: int = 8, channels: Mapping[int, int] | None = None
+        self,
+        size: int,
+        style_dim: int = 512,
+        mapping_layers: int = 8,
+        channels: Mapping[int, int] | None = None,
+        banks: Mapping[int, int] | None = None,
     ) -> None:
         super().__init__()
         channels = channels or published_channels()
@@ -89,8 +96,9 @@ class Generator(nn.Module):
         self.noises.register_buffer("noise_0", torch.randn(1, 1, 4, 4))
         for level in range(3, int(math.log2(size)) + 1):
             below, here = channels[2 ** (level - 1)], channels[2**level]
-            self.convs.append(StyledConv(below, here, style_dim, upsample=True))
-            self.convs.append(StyledConv(here, here, style_dim))
+            bank = (banks or {}).get(2**level, 0)
+            self.convs.append(StyledConv(below, here, style_dim, upsample=True, bank=bank))
+            self.convs.append(StyledConv(here, here, style_dim, bank=bank))
             self.to_rgbs.append(ToRGB(here, style_dim))
             for index in (2 * level - 5, 2 * level - 4):
                 self.noises.register_buffer(f"noise_{index}", torch.randn(1, 1, 2**level, 2**level))

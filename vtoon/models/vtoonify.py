@@ -34,9 +34,8 @@ class VToonifyConfig:
     mapping_layers: int = 8
     stem_channels: int = 32
     channels: dict[int, int] = field(default_factory=published_channels)  # resolution -> channels
-    feature_norm: bool = (
-        False  # PixelNorm after each encoder level and block, for training without a pretrained generator
-    )
+    feature_norm: bool = False  # PixelNorm in the encoder, for training without a pretrained generator
+    kernel_bank: int = 0  # kernels that the style mixes into those of each modulated convolution
     extrinsic_blocks: bool = True  # carry DualStyleGAN's own ModRes blocks, which inference never runs
 
     def __post_init__(self) -> None:
@@ -100,7 +99,8 @@ class VToonify(nn.Module):
             extrinsic = c[BOTTLENECK] if config.extrinsic_blocks else 0
             self.generator = DualStyleGAN(config.out_size, config.style_dim, config.mapping_layers, c, extrinsic)
         else:
-            self.generator = Generator(config.out_size, config.style_dim, config.mapping_layers, c)
+            banks = {r: config.kernel_bank for r in c if r > BOTTLENECK}  # the layers below never run
+            self.generator = Generator(config.out_size, config.style_dim, config.mapping_layers, c, banks)
         levels = [2**k for k in range(int(math.log2(config.in_size)), int(math.log2(BOTTLENECK)) - 1, -1)]
         self.encoder = self._build_encoder(config, levels)
         fused = levels[::-1]  # 32 px first

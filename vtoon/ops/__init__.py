@@ -1,7 +1,15 @@
 """StyleGAN2's building blocks in plain PyTorch: nothing to compile."""
 
-from vtoon.ops.fir import Blur, Upsample, fir_kernel, upfirdn2d
-from vtoon.ops.layers import ConvLayer, EqualConv2d, EqualLinear, FusedLeakyReLU, PixelNorm, pixel_norm
+from vtoon.ops.fir import Blur, Upsample, doubled, fir_kernel, upfirdn2d
+from vtoon.ops.layers import (
+    ConvLayer,
+    EqualConv2d,
+    EqualLinear,
+    FusedLeakyReLU,
+    PixelNorm,
+    channels_last_,
+    pixel_norm,
+)
 from vtoon.ops.modulated import ModulatedConv2d
 
 __all__ = [
@@ -13,6 +21,8 @@ __all__ = [
     "ModulatedConv2d",
     "PixelNorm",
     "Upsample",
+    "channels_last_",
+    "doubled",
     "fir_kernel",
     "pixel_norm",
     "upfirdn2d",

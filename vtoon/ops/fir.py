@@ -27,9 +27,17 @@ def upfirdn2d(
     n, c, h, w = x.shape
     if up > 1:
         x = F.pad(x.reshape(n, c, h, 1, w, 1), (0, up - 1, 0, 0, 0, up - 1)).reshape(n, c, h * up, w * up)
-    x = F.pad(x, (*pad, *pad))
+    even = pad[0] == pad[1] >= 0  # the convolution itself can pad, without a copy of x
+    if not even:
+        x = F.pad(x, (*pad, *pad))
     weight = kernel.flip(0, 1).to(x.dtype).expand(c, 1, *kernel.shape)
-    return F.conv2d(x, weight, bias, stride=down, groups=c)
+    return F.conv2d(x, weight, bias, stride=down, padding=pad[0] if even else 0, groups=c)
+
+
+def doubled(x: Tensor) -> Tensor:
+    """What `Upsample` gives, tens of times as fast: between pixels, its filter is bilinear interpolation; beyond the
+    border lies zero. [N, C, H, W] -> [N, C, 2 H, 2 W]."""
+    return F.interpolate(F.pad(x, (1, 1, 1, 1)), scale_factor=2, mode="bilinear")[..., 2:-2, 2:-2]
 
 
 class Blur(nn.Module):

@@ -1,4 +1,5 @@
-"""Modulated convolution (Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 2.2)."""
+"""Modulated convolution (Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 2.2),
+also with kernels that the style chooses (Kang et al. 2023, "Scaling up GANs for text-to-image synthesis", 3.1)."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ class ModulatedConv2d(nn.Module):
     """Convolution whose input channels are scaled by a style, its output renormalised to unit variance.
 
     The style scales the activations, not the weights: the same function (convolution is linear), but one dense
-    convolution for the whole batch instead of one group per sample.
+    convolution for the whole batch instead of one group per sample. With a `bank`, the kernel itself is moved by the
+    style: a few channels that must serve one look at a time need not be the same ones for all. Once the style is baked
+    this costs nothing.
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class ModulatedConv2d(nn.Module):
         style_dim: int,
         demodulate: bool = True,
         upsample: bool = False,
+        bank: int = 0,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(1, out_channels, in_channels, kernel, kernel))
@@ -37,16 +41,30 @@ class ModulatedConv2d(nn.Module):
         self.upsample = upsample
         if upsample:
             self.blur = Blur(pad=(1, 1), gain=4.0)
+        if bank:
+            self.bank = nn.Parameter(torch.zeros(bank, *self.weight.shape[1:]))
+            self.select = EqualLinear(style_dim, bank)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """x: [N, in, H, W]; style: [N, style_dim]. Returns [N, out, H, W], or twice the size when upsampling."""
-        weight = self.weight[0] * self.scale  # [out, in, k, k]
-        s = self.modulation(style)  # [N, in]
-        out = self.convolve(x * s[:, :, None, None], weight)
+        weight, s = self.kernels(style), self.modulation(style)  # [N or 1, out, in, k, k], [N, in]
+        x = x * s[:, :, None, None]
+        if len(weight) == 1:
+            out = self.convolve(x, weight[0])
+        else:
+            out = torch.cat([self.convolve(one, w) for one, w in zip(x.split(1), weight, strict=True)])
         if self.demodulate:
-            d = torch.rsqrt(s.square() @ weight.square().sum((2, 3)).T + 1e-8)  # eq. 3, [N, out]
-            out = out * d[:, :, None, None]
+            power = torch.einsum("ni,noi->no", s.square(), weight.square().sum((3, 4)).expand(len(s), -1, -1))
+            out = out * torch.rsqrt(power + 1e-8)[:, :, None, None]  # eq. 3
         return out
+
+    def kernels(self, style: Tensor) -> Tensor:
+        """Before modulation: [1, out, in, k, k], or with a bank one for each style [N, ...]."""
+        weight = self.weight * self.scale
+        if not hasattr(self, "bank"):
+            return weight
+        share = self.select(style) / math.sqrt(len(self.bank))  # [N, bank]
+        return weight + torch.einsum("nb,boikl->noikl", share, self.bank * self.scale)
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """The convolution alone, with weight [out, in, k, k]."""

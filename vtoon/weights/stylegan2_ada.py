@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vtoon.errors import VtoonError
 from vtoon.models.stylegan2 import Generator
+from vtoon.weights.sizes import GeneratorSizes
 
 UPSAMPLE_GAIN = 4.0  # zero insertion leaves one sample in four
 LINEAR = {"weight": "weight", "bias": "bias"}  # ours -> theirs, within a layer
@@ -31,13 +32,9 @@ UNUSED = re.compile(r"mapping\.w_avg|synthesis\.b4\.resample_filter|synthesis\.b
 
 
 @dataclass(frozen=True)
-class GeneratorInfo:
+class GeneratorInfo(GeneratorSizes):
     """What the shapes of a file say about its generator, and the mean of its latents."""
 
-    size: int  # px
-    style_dim: int
-    mapping_layers: int
-    channels: dict[int, int]  # resolution -> channels
     mean_latent: Tensor  # [style_dim], for truncation
 
     def build(self) -> Generator:

@@ -21,7 +21,7 @@ from vtoon.models.discriminator import PatchDiscriminator
 from vtoon.models.face_embedding import FaceEmbedding
 from vtoon.models.face_net import POOL
 from vtoon.models.style_codes import StyleCodes
-from vtoon.ops import EqualConv2d, EqualLinear, ModulatedConv2d
+from vtoon.ops import EqualConv2d, EqualLinear, ModulatedConv2d, channels_last_
 from vtoon.train.distributed import rank
 from vtoon.train.ema import EMA
 from vtoon.train.losses import crop_consistency, discriminator_loss, feature_l1, generator_loss, gradient_l1
@@ -108,7 +108,7 @@ class VToonifyDistill:
         provenance: Callable[[int], dict] = lambda step: {"steps": step},
     ) -> None:
         self.options, self.teacher, self.device = options, teacher, torch.device(device)
-        self.model = model.to(device).train().requires_grad_(False)
+        self.model = channels_last_(model.to(device).train().requires_grad_(False))
         self.disc = PatchDiscriminator(len(teacher.looks)).to(device).requires_grad_(False)
         self.perceptual = perceptual.to(device).eval() if perceptual else None
         self.ema = EMA(self.model, options.ema)
@@ -217,7 +217,8 @@ class VToonifyDistill:
 def parameter_groups(model: BuiltinVToonify, lr: float) -> list[dict]:
     """Adam's groups. Adam moves every weight by about its rate, so that a like relative change of a weight takes a rate
     in proportion to its size: about 0.05 in plain convolutions, 1 in equalized layers and codes."""
-    sized = {id(p): MODULATED for m in model.modules() if isinstance(m, ModulatedConv2d) for p in [m.weight]}
+    modulated = [m for m in model.modules() if isinstance(m, ModulatedConv2d)]
+    sized = {id(p): MODULATED for m in modulated for n, p in m.named_parameters(recurse=False)}
     unit = [p for m in model.modules() if isinstance(m, EQUALIZED) for p in m.parameters(recurse=False)]
     sized |= {id(p): UNIT for p in unit if id(p) not in sized}
     groups: dict[float, list] = {}
