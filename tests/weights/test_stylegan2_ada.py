@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from foreign import save_networks
 
 from vtoon.errors import VtoonError
 from vtoon.models.stylegan2 import Generator
+from vtoon.weights.published import Kind, load
 from vtoon.weights.stylegan2_ada import UPSAMPLE_GAIN, convert_generator, key_table
 
 CHANNELS = {4: 6, 8: 5, 16: 3}
@@ -49,3 +51,21 @@ def test_a_missing_or_misshapen_weight_is_named(theirs):
     del theirs["synthesis.b8.torgb.bias"]
     with pytest.raises(VtoonError, match=r"missing \(synthesis.b8.torgb.bias\)"):
         convert_generator(theirs)
+
+
+def test_a_pickle_becomes_a_file_that_other_tools_read(net, theirs, tmp_path, command):
+    save_networks(tmp_path / "ffhq.pkl", {"G_ema": theirs, "D": {"b4.out.bias": torch.zeros(1)}})
+    ended = command("convert", tmp_path / "ffhq.pkl", tmp_path / "ffhq.pt")
+    assert ended.code == 0 and "16 px" in ended.out
+    file = load(tmp_path / "ffhq.pt", Kind.STYLEGAN2)
+    built = Generator(16, style_dim=7, mapping_layers=2, channels=CHANNELS)
+    built.load_state_dict(file.tensors, strict=True)
+    w_plus = torch.randn(1, net.num_latents, 7)
+    assert torch.equal(built(w_plus), net(w_plus))
+    assert "StyleGAN2" in command("inspect", tmp_path / "ffhq.pt").out
+
+
+def test_a_pickle_without_the_averaged_generator_writes_nothing(tmp_path, command):
+    save_networks(tmp_path / "d.pkl", {"D": {"b4.out.bias": torch.zeros(1)}})
+    assert "G_ema" in command("convert", tmp_path / "d.pkl", tmp_path / "d.pt").line
+    assert [path.name for path in tmp_path.iterdir()] == ["d.pkl"]

@@ -11,14 +11,17 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vtoon.errors import VtoonError
 from vtoon.models.stylegan2 import Generator
+from vtoon.weights.published import Kind, load
 from vtoon.weights.sizes import GeneratorSizes
 
+MEAN_WEIGHTS = "G_ema."  # before the names of the averaged generator
 UPSAMPLE_GAIN = 4.0  # zero insertion leaves one sample in four
 LINEAR = {"weight": "weight", "bias": "bias"}  # ours -> theirs, within a layer
 MODULATED = {
@@ -56,6 +59,21 @@ def convert_generator(state: Mapping[str, Tensor]) -> tuple[GeneratorInfo, dict[
     with torch.device("meta"):
         shapes = {key: value.shape for key, value in info.build().state_dict().items()}
     return info, {ours: _fitted(state[theirs], shapes[ours], theirs) for ours, theirs in table.items()}
+
+
+def write_generator(source: Path, target: Path) -> GeneratorInfo:
+    """Rewrite the generator of a network pickle (its G_ema) as a .pt that PyTorch's StyleGAN2 tools read.
+
+    The layout is rosinality's: {"g_ema": state dict, "latent_avg": [style_dim]}. Raises VtoonError where the pickle is
+    damaged or holds no such generator, OSError where the target cannot be written.
+    """
+    state = load(source, Kind.NETWORKS).tensors
+    own = {name.removeprefix(MEAN_WEIGHTS): tensor for name, tensor in state.items() if name.startswith(MEAN_WEIGHTS)}
+    if not own:
+        raise VtoonError(f"{source}: holds no G_ema, the generator that draws; use a network-snapshot with all three")
+    info, converted = convert_generator(own)
+    torch.save({"g_ema": converted, "latent_avg": info.mean_latent}, target)
+    return info
 
 
 def key_table(size: int, mapping_layers: int) -> dict[str, str]:
