@@ -83,6 +83,10 @@ def test_a_region_that_no_memory_holds_is_refused_before_it_is_tried(stylizer, m
 def test_a_device_that_is_not_there_is_named():
     with pytest.raises(VtoonError, match="not known"):
         pick_device("tpu")
+    with pytest.raises(VtoonError, match="not known"):
+        pick_device("cpu:x")
+    with pytest.raises(VtoonError, match="cuda:9 is not available"):
+        pick_device("cuda:9")
     assert pick_device("cpu").type == "cpu"
 
 

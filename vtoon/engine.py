@@ -33,13 +33,17 @@ class Job:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """'auto' takes CUDA, then Apple's MPS, then the CPU. Raises VtoonError where the wanted one is missing."""
+    """'auto' takes CUDA, then Apple's MPS, then the CPU; 'cuda:1' is the second GPU.
+
+    Raises VtoonError where the wanted one is missing.
+    """
     have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device(next(d for d in ("cuda", "mps", "cpu") if have[d]))
-    if name not in have:
-        raise VtoonError(f"device {name!r} is not known; choose auto, cpu, cuda or mps")
-    if not have[name]:
+    kind, _, number = name.partition(":")
+    if kind not in have or (number and not (kind == "cuda" and number.isdigit())):
+        raise VtoonError(f"device {name!r} is not known; choose auto, cpu, cuda (cuda:0, cuda:1, ...) or mps")
+    if not have[kind] or int(number or 0) >= max(1, torch.cuda.device_count()):
         raise VtoonError(f"device {name} is not available to PyTorch here; use --device auto or cpu")
     return torch.device(name)
 

@@ -40,13 +40,10 @@ def backward_warp(
 def backward_warp_tensor(images: Tensor, flow: Tensor) -> Tensor:
     """The same on the device, differentiable: [N, C, H, W] and flow [N, 2, H, W] px -> [N, C, H, W]."""
     height, width = flow.shape[2:]
-    y, x = torch.meshgrid(
-        torch.arange(height, device=flow.device, dtype=flow.dtype),
-        torch.arange(width, device=flow.device, dtype=flow.dtype),
-        indexing="ij",
-    )
-    extent = torch.tensor((width, height), device=flow.device, dtype=flow.dtype)
-    grid = ((torch.stack((x, y)) + flow).permute(0, 2, 3, 1) * 2 + 1) / extent - 1
+    cols = (torch.arange(width, device=flow.device) * 2 + 1) / width - 1  # of pixel centres, in [-1, 1]
+    rows = (torch.arange(height, device=flow.device) * 2 + 1) / height - 1
+    place = torch.stack(torch.broadcast_tensors(cols[None, :], rows[:, None]), -1)
+    grid = place + flow.movedim(1, -1) * (2 / flow.new_tensor([width, height]))
     return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="border", align_corners=False)
 
 

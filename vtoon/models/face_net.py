@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vtoon.flow.warp import backward_warp_tensor
 from vtoon.image import luma
 
 PARTS = ("eyes", "mouth", "lips", "drawn", "jaw", "skin", "oval", "near")  # soft masks, see train/looks/regions.py
@@ -89,14 +90,8 @@ def warp(x: Tensor, field: Tensor) -> Tensor:
 
     Beyond the border, the border is repeated.
     """
-    height, width = x.shape[-2:]
-    offsets = F.interpolate(field, size=(height, width), mode="bilinear", align_corners=False)
-    size = offsets.new_tensor([width, height])
-    cols = (torch.arange(width, device=x.device) * 2 + 1) / width - 1
-    rows = (torch.arange(height, device=x.device) * 2 + 1) / height - 1
-    place = torch.stack(torch.broadcast_tensors(cols[None, :], rows[:, None]), -1)
-    grid = place + offsets.movedim(1, -1) * (2 / size)
-    return F.grid_sample(x, grid.to(x.dtype), mode="bilinear", padding_mode="border", align_corners=False)
+    offsets = F.interpolate(field, size=x.shape[-2:], mode="bilinear", align_corners=False)
+    return backward_warp_tensor(x, offsets)
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

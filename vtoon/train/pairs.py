@@ -73,7 +73,7 @@ def prepare_faces(folders: Sequence[Path], cache: Path) -> FaceSheets:
     files = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise VtoonError(f"{', '.join(map(str, folders))}: no picture; a training set needs folders of portraits")
-    stamp = json.dumps([(p.name, p.stat().st_size) for p in files] + [SHEET, SHEET_EYES])
+    stamp = json.dumps([(p.name, p.stat().st_size) for p in files] + [SHEET, SHEET_EYES, *PARTS])
     folder = cache / hashlib.sha256(stamp.encode()).hexdigest()[:12]
     if not (folder / "landmarks.npy").exists():
         folder.mkdir(parents=True, exist_ok=True)
