@@ -66,9 +66,7 @@ def _of_model(path: Path) -> Iterator[tuple[str, str]]:
         return
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
-    yield "file", str(path)
-    yield "kind", f"vtoon model, VToonify-{config.backbone[0].upper()}"
-    yield "size", f"{os.path.getsize(path) / 1e6:.1f} MB"
+    yield from _head(path, f"vtoon model, VToonify-{config.backbone[0].upper()}")
     yield "parameters", f"{sum(p.numel() for p in checkpoint.model.parameters()):,}"
     yield from _of_config(checkpoint)
     yield "styles", f"{len(checkpoint.bank)}: {', '.join(style.name for style in checkpoint.bank.styles)}"
@@ -81,9 +79,7 @@ def _of_converted(path: Path) -> Iterator[tuple[str, str]]:
     from vtoon.weights.published import PublishedFile
 
     file = read_vtoonify(path)
-    yield "file", str(path)
-    yield "kind", f"{file.kind.title} with its style codes, converted"
-    yield "size", f"{os.path.getsize(path) / 1e6:.1f} MB"
+    yield from _head(path, f"{file.kind.title} with its style codes, converted")
     yield "parameters", f"{sum(tensor.numel() for tensor in file.state.values()):,}"
     # What it was trained for is told by the name of the file it was made of.
     yield from facts(PublishedFile(Path(file.provenance.get("file", path.name)), file.kind, file.state))
@@ -98,12 +94,16 @@ def _of_published(path: Path) -> Iterator[tuple[str, str]]:
 
     file = recognise(path)
     file.check_finite()
-    yield "file", str(path)
-    yield "kind", file.kind.title
+    yield from _head(path, file.kind.title)
     yield "for", file.kind.taken_by
-    yield "size", f"{os.path.getsize(path) / 1e6:.1f} MB"
     yield "numbers", f"{sum(tensor.numel() for tensor in file.tensors.values()):,} in {len(file.tensors)} tensors"
     yield from facts(file)
+
+
+def _head(path: Path, kind: str) -> Iterator[tuple[str, str]]:
+    yield "file", str(path)
+    yield "kind", kind
+    yield "size", f"{os.path.getsize(path) / 1e6:.1f} MB"
 
 
 def _of_config(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
