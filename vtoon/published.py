@@ -196,7 +196,7 @@ class PublishedPainter(Painter):
         if not self.compiled:
             return net(*inputs)
         try:
-            return net(*inputs)
+            return net(*inputs).clone()  # a CUDA graph writes its next picture over this one
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = str(error).strip().splitlines()[0]
             raise VtoonError(f"the network could not be compiled ({reason}); leave --compile out") from None

@@ -52,7 +52,7 @@ class TrainArgs:
     grad_loss: Weight = 2.0
     perc_loss: Weight = 0.3
     tmp_loss: Weight = 2.0
-    adv_loss: Weight = 0.02
+    adv_loss: Weight = 0.1
     adv_from: float = 0.5
     """The discriminator joins after this fraction of the run."""
     seed: int = 0

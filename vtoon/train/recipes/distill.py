@@ -46,9 +46,9 @@ class DistillOptions:
     grad_loss: float = 2.0  # L1 of the differences between neighbours
     perc_loss: float = 0.3  # L1 of face-network features
     tmp_loss: float = 2.0  # crop consistency, over the second half
-    adv_loss: float = 0.02
+    adv_loss: float = 0.1
     adv_from: float = 0.5  # fraction of the run after which the discriminator joins
-    feat_loss: float = 0.5  # feature matching in the discriminator
+    feat_loss: float = 5.0  # feature matching in the discriminator
     ema: float = 0.998
     seed: int = 0
 
