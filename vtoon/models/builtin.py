@@ -33,12 +33,13 @@ PITCH = 8  # px: the printer's screen repeats with the encoder's stride, so that
 class BuiltinVToonify(nn.Module):
     """Photo to drawing at the same size, by look, palette and degree.
 
-    parts, field, tones = face(x) · x' = warp(x, degree * field) · drawing = soft(x') + vtoonify(x', parts; look, tones)
+    parts, field, tones = face(x) · x' = warp(x, degree * field)
+    drawing = ground(soft(x')) + vtoonify(x', parts; look, tones)
     y = x' + degree * (palette(drawing) - x')
 
     The photo itself comes back at degree 0, and both shape and appearance grow evenly up to 1. The drawing starts from
     the photo's soft tones alone: from the whole photo, the network would spend most of its training on taking skin and
-    hair away again.
+    hair away again. What colour does to these tones in general, each look knows as a matrix: paper stays white.
     """
 
     def __init__(self, looks: Sequence[str], palettes: Sequence[str], config: VToonifyConfig = SMALL) -> None:
@@ -48,6 +49,7 @@ class BuiltinVToonify(nn.Module):
         self.codes = StyleCodes(looks, config.num_latents, config.style_dim)
         self.face = FaceNet(len(looks))
         self.palettes = Palettes(palettes)
+        self.grounds = nn.Parameter(torch.eye(3, 4).repeat(len(looks), 1, 1))  # colour matrix and shift of each look
 
     def forward(self, x: Tensor, look: Tensor, palette: Tensor | None, degree: Tensor, eye_distance: Tensor) -> Tensor:
         """x: [N, 3, H, W] in [-1, 1]; look, palette: long [N], no palette: the drawing's own colours; degree [N, 1] in
@@ -67,7 +69,9 @@ class BuiltinVToonify(nn.Module):
         code, ones = self.codes(look, eye_distance, tones), torch.ones_like(eye_distance)
         where = F.interpolate(parts, scale_factor=POOL, mode="bilinear")
         seen = torch.cat([reshaped, screen(reshaped), where], 1)
-        soft = F.interpolate(F.avg_pool2d(reshaped, POOL), scale_factor=POOL, mode="bilinear")
+        ground = self.grounds[look]
+        tinted = torch.einsum("nij,njhw->nihw", ground[:, :, :3], F.avg_pool2d(reshaped, POOL))
+        soft = F.interpolate(tinted + ground[:, :, 3:, None], scale_factor=POOL, mode="bilinear")
         alone = len(code) == 1 and not torch.is_grad_enabled()  # one style: plain convolutions are faster
         net = bake(self.net, code, ones) if alone else self.net
         return soft + net(seen, code, ones)
@@ -85,6 +89,7 @@ class BuiltinVToonify(nn.Module):
         for key in ("fields.weight", "fields.bias"):
             state[key] = state[key].unflatten(0, (-1, 2))[rows].flatten(0, 1)
         self.face.load_state_dict(state)
+        self.grounds.copy_(other.grounds[rows])
 
 
 def screen(x: Tensor) -> Tensor:

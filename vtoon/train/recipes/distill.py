@@ -32,6 +32,7 @@ from vtoon.weights.checkpoint import save_checkpoint
 
 EQUALIZED = (EqualLinear, EqualConv2d, ModulatedConv2d, StyleCodes)
 FIELD_WEIGHT = 20.0  # fields are a few hundredths of the distance between the eyes
+GROUND = 8.0  # of the looks' colour matrices
 MODULATED, UNIT = 5.0, 3.0  # rates of modulated convolutions, and of other equalized layers and codes, over plain ones
 
 
@@ -224,6 +225,7 @@ def parameter_groups(model: BuiltinVToonify, lr: float) -> list[dict]:
     groups: dict[float, list] = {}
     for p in (*model.net.parameters(), *model.codes.parameters()):
         groups.setdefault(sized.get(id(p), 1.0), []).append(p)
+    groups[GROUND] = [model.grounds]
     return [{"params": ps, "lr": lr * size, "base_lr": lr * size} for size, ps in groups.items()]
 
 
