@@ -21,7 +21,7 @@ def exported(tiny_model, tmp_path_factory):
 
 def test_the_pipeline_draws_the_same_with_it(exported, tiny_model, portrait):
     wanted = vtoon.load(tiny_model, "cpu").stylize_image(
-        portrait, style="comic-sunset", style_degree=0.7, color_transfer=True
+        portrait, style="comic-sunset", style_degree=0.7, color_transfer=True, dtype="fp32"
     )
     got = vtoon.load(exported, "cpu").stylize_image(portrait)
     assert np.abs(wanted.astype(int) - got).max() <= 1
@@ -44,7 +44,7 @@ def test_a_published_model_needs_a_face_or_the_colours_of_the_style(command, pub
     flags = ("export", tmp_path / "x.onnx", "--ckpt", model, "--style", 2, "--style_degree", 0.6)
     assert "--face" in command(*flags).line
     assert command(*flags, "--color_transfer").code == 0
-    options = {"placement": "crop", "padding": (40,) * 4}
+    options = {"placement": "crop", "padding": (40,) * 4, "dtype": "fp32"}
     got = vtoon.load(tmp_path / "x.onnx", "cpu").stylize_image(portrait, **options)
     wanted = vtoon.load(model, "cpu").stylize_image(portrait, style=2, style_degree=0.6, color_transfer=True, **options)
     assert got.shape == wanted.shape and np.abs(wanted.astype(int) - got).max() <= 1

@@ -4,10 +4,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 import vtoon
 from vtoon.clock import StageClock
-from vtoon.engine import Engine, Job, pick_device
+from vtoon.engine import Engine, Job, pick_device, pick_dtype
 from vtoon.errors import VtoonError
 from vtoon.stylize import StylizeOptions, Stylizer
 from vtoon.types import Frame
@@ -50,13 +51,12 @@ def test_engine_gives_each_region_its_size_and_its_own_result(stylizer):
 
 
 def test_engine_halves_a_batch_that_does_not_fit(stylizer, monkeypatch):
-    import torch
 
     engine = engine_of(stylizer, batch_size=4)
     real, seen = engine.painter, []
 
     class Limited:
-        rounding, bytes_per_pixel = True, 1
+        rounding, bytes_per_pixel, dtype = True, 1, torch.float32
 
         def __call__(self, x, jobs):
             seen.append(len(x))
@@ -78,6 +78,23 @@ def test_a_region_that_no_memory_holds_is_refused_before_it_is_tried(stylizer, m
     monkeypatch.setattr("vtoon.engine.free_bytes", lambda device: need - 1)
     with pytest.raises(VtoonError, match="64x64 px takes about"):
         engine.draw(jobs)
+
+
+def test_the_arithmetic_suits_the_device(monkeypatch):
+    cpu, able = torch.device("cpu"), {"avx512_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    assert pick_dtype("auto", cpu) is torch.bfloat16 and pick_dtype("auto", torch.device("cuda")) is torch.float16
+    able["avx512_bf16"] = False
+    assert (
+        pick_dtype("auto", cpu) is pick_dtype("fp32", cpu) is pick_dtype("auto", torch.device("mps")) is torch.float32
+    )
+
+
+def test_sixteen_bits_hardly_change_the_drawing(stylizer, portrait):
+    wanted = stylizer.stylize_image(portrait, dtype="fp32").astype(int)
+    for dtype in ("bf16", "fp16"):
+        drawn = stylizer.stylize_image(portrait, dtype=dtype)
+        assert 0 < np.abs(drawn - wanted).mean() < 0.5 and np.abs(drawn - wanted).max() < 8  # random weights amplify
 
 
 def test_a_device_that_is_not_there_is_named():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -25,6 +24,7 @@ from vtoon.models.bake import bake
 from vtoon.models.dualstylegan import NUM_STRUCTURE_LAYERS
 from vtoon.models.face_parsing import BiSeNet
 from vtoon.models.vtoonify import VToonify
+from vtoon.ops import arithmetic
 from vtoon.parsing import ParsingSmoother, Region, parse
 from vtoon.parsing_map import ParsingMap
 from vtoon.types import Landmarks, Style
@@ -36,7 +36,6 @@ from vtoon.weights.styles import StyleBank
 BYTES_PER_PIXEL = 12_000  # of memory, for each pixel of a region: 10,000 were measured at 256x256 to 1024x1024
 PARSING_WEIGHT = 1 / 16  # of the logits beside RGB in [-1, 1]
 ALIGNED = 256  # px, what the style encoder sees
-log = logging.getLogger("vtoon")
 BAKED = 4  # networks kept, one for each face
 
 
@@ -138,7 +137,7 @@ class PublishedPainter(Painter):
         parsed, one in `parse_every`; None: each frame is parsed alone.
 
         `parsing_map`: smoothed logits of the clip from a file, frame by frame; see `ParsingMap`. `dtype`: of the
-        network that draws; where its numbers do not fit into 16 bits, it goes on in 32. `compiled`: by `torch.compile`,
+        network that draws. `compiled`: by `torch.compile`,
         on CUDA with CUDA graphs.
         """
         self.model, self.device, self.smooth = model, torch.device(device), smooth
@@ -182,15 +181,8 @@ class PublishedPainter(Painter):
 
     def _draw(self, net: VToonify, seen: Tensor, style: Tensor) -> Tensor:
         degree = self.degree.expand(len(seen), 1)
-        if self.dtype is torch.float32:
-            return self._run(net, seen, style, degree)
-        with torch.autocast(self.device.type, self.dtype):
-            y = self._run(net, seen, style, degree).float()
-        if y.isfinite().all():
-            return y
-        log.warning("%s is too narrow for %s: going on with --dtype fp32", self.dtype, self.model.path.name)
-        self.dtype = torch.float32
-        return self._draw(net, seen, style)
+        with arithmetic(self.device, self.dtype):
+            return self._run(net, seen, style, degree).float()
 
     def _run(self, net: VToonify, *inputs: Tensor) -> Tensor:
         if not self.compiled:

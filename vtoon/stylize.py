@@ -49,7 +49,7 @@ class StylizeOptions:
     exact: bool = False  # a published model frame for frame as the published code: crop, nothing smoothed over time
     parsing_map: Path | None = None  # of a published model: smoothed parsing from a file
     parse_every: int = 1  # of a published model, in a video: frames from one parsing to the next
-    dtype: str = "auto"  # of a published model: fp32, bf16 or fp16
+    dtype: str = "auto"  # of the network that draws: fp32, bf16 or fp16
     compile: bool = False  # of a published model: with torch.compile
     codec: str | None = None
     crf: int | None = None
@@ -116,11 +116,12 @@ class Stylizer:
         model, style = self.checkpoint, self.checkpoint.bank.find(options.style)
         if isinstance(model, OnnxModel):
             return OnnxPainter(model)
+        dtype = pick_dtype(options.dtype, self.device)
         if not isinstance(model, PublishedModel):
-            return BuiltinPainter(model.model, style, options.style_degree, options.color_transfer, self.device)
+            chosen = style, options.style_degree, options.color_transfer
+            return BuiltinPainter(model.model, *chosen, self.device, dtype)
         *chosen, _ = model.settled(style, options.style_degree, options.color_transfer)
         flow = self.flow if moving and options.steady else None
-        dtype = pick_dtype(options.dtype, self.device)
         parsing = flow, options.parsing_map, options.parse_every
         return PublishedPainter(model, *chosen, self.device, *parsing, dtype, options.compile)
 

@@ -46,10 +46,11 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Speed:
-    """How a published model is run. The built-in kind is small and has none of these."""
+    """How a model is run. The last two are for published ones."""
 
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Of the network that draws. auto takes fp16 on CUDA, fp32 elsewhere and with --exact."""
+    """Of the network that draws. auto takes fp16 on CUDA, bf16 on a CPU that has it, fp32 elsewhere and with
+    --exact."""
     parse_every: Annotated[int, arg(metavar="N")] = 1
     """Of a video, parse one frame in N; between them the parsing follows the motion."""
     compile: Flag = False

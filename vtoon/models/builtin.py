@@ -13,6 +13,7 @@ from vtoon.models.face_net import PARTS, POOL, FaceNet, face_tones, warp
 from vtoon.models.palettes import Palettes
 from vtoon.models.style_codes import StyleCodes
 from vtoon.models.vtoonify import VToonify, VToonifyConfig
+from vtoon.ops import arithmetic
 
 # Under 10 GFLOP at 256x256. Most of it is spent at 64 and 128 px, where lines and textures are made.
 SMALL = VToonifyConfig(
@@ -51,20 +52,38 @@ class BuiltinVToonify(nn.Module):
         self.palettes = Palettes(palettes)
         self.grounds = nn.Parameter(torch.eye(3, 4).repeat(len(looks), 1, 1))  # colour matrix and shift of each look
 
-    def forward(self, x: Tensor, look: Tensor, palette: Tensor | None, degree: Tensor, eye_distance: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        look: Tensor,
+        palette: Tensor | None,
+        degree: Tensor,
+        eye_distance: Tensor,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
         """x: [N, 3, H, W] in [-1, 1]; look, palette: long [N], no palette: the drawing's own colours; degree [N, 1] in
-        [0, 1]; eye_distance [N, 1] px. Returns [N, 3, H, W], about [-1, 1]."""
+        [0, 1]; eye_distance [N, 1] px; `dtype` of the network that draws. Returns float32 [N, 3, H, W], about [-1, 1].
+        """
         small = F.avg_pool2d(x, POOL)
         fields, parts = self.face(small, eye_distance)
         parts = parts.sigmoid()
         field = fields[torch.arange(len(x), device=x.device), look] * (degree * eye_distance)[:, :, None, None]
         reshaped = warp(x, field)
-        drawing = self.draw(reshaped, warp(parts, field / POOL), look, eye_distance, face_tones(small, parts))
+        tones = face_tones(small, parts)
+        drawing = self.draw(reshaped, warp(parts, field / POOL), look, eye_distance, tones, dtype)
         if palette is not None:
             drawing = self.palettes(drawing, palette)
         return torch.lerp(reshaped, drawing, degree[:, :, None, None])
 
-    def draw(self, reshaped: Tensor, parts: Tensor, look: Tensor, eye_distance: Tensor, tones: Tensor) -> Tensor:
+    def draw(
+        self,
+        reshaped: Tensor,
+        parts: Tensor,
+        look: Tensor,
+        eye_distance: Tensor,
+        tones: Tensor,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
         """The full drawing of a photo that has its shape already; parts: [N, 8, H / 4, W / 4] in [0, 1]."""
         code, ones = self.codes(look, eye_distance, tones), torch.ones_like(eye_distance)
         where = F.interpolate(parts, scale_factor=POOL, mode="bilinear")
@@ -74,7 +93,9 @@ class BuiltinVToonify(nn.Module):
         soft = F.interpolate(tinted + ground[:, :, 3:, None], scale_factor=POOL, mode="bilinear")
         alone = len(code) == 1 and not torch.is_grad_enabled()  # one style: plain convolutions are faster
         net = bake(self.net, code, ones) if alone else self.net
-        return soft + net(seen, code, ones)
+        with arithmetic(seen.device, dtype):
+            drawn = net(seen, code, ones)
+        return soft + drawn.float()
 
     @torch.no_grad()
     def adopt(self, other: BuiltinVToonify) -> None:

@@ -7,6 +7,7 @@ from vtoon.ops.layers import (
     EqualLinear,
     FusedLeakyReLU,
     PixelNorm,
+    arithmetic,
     channels_last_,
     pixel_norm,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "ModulatedConv2d",
     "PixelNorm",
     "Upsample",
+    "arithmetic",
     "channels_last_",
     "doubled",
     "fir_kernel",

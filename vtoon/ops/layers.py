@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,11 @@ SQRT2 = math.sqrt(2.0)
 def pixel_norm(x: Tensor) -> Tensor:
     """Scale [N, C, ...] to unit mean square over the channels, at each place by itself."""
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+
+
+def arithmetic(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
+    """Networks within compute in `dtype` where that is safe, their weights left as they are."""
+    return nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype)
 
 
 def channels_last_(net: nn.Module) -> nn.Module:

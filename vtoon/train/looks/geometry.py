@@ -23,7 +23,7 @@ class Shape:
 
 
 SHAPES = {
-    "cartoon": Shape(eyes=0.272, nose=-0.096, mouth=0.024, jaw=-0.16, chin=-0.08),
+    "cartoon": Shape(eyes=0.234, nose=-0.083, mouth=0.021, jaw=-0.138, chin=-0.069),
     "comic": Shape(eyes=0.12, jaw=0.06, chin=0.06),
     "anime": Shape(eyes=0.38, nose=-0.22, mouth=-0.10, jaw=-0.22, chin=-0.10),
     "clay": Shape(eyes=0.30, nose=0.08, jaw=-0.05, chin=-0.12, cheeks=0.13),
