@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from vtoon.engine import Job
-from vtoon.faces import RegionPlanner, auto_detail, blend_mask, crop_face, face_size, paste_back, published_crop
+from vtoon.faces import CORE, RegionPlanner, auto_detail, blend_mask, crop_face, face_size, paste_back, published_crop
 from vtoon.types import CropBox, Landmarks, Rendered, TrackedFrame
 
 PUBLISHED_EYES = 64.0  # px between the eyes that VToonify's crop rule makes
@@ -59,8 +59,8 @@ class Paste:
         source = tracked.frame.image
         image, weight = source, None
         for region, toon in zip(regions, toons, strict=True):
-            mask = blend_mask(region.landmarks, source.shape[:2], region.box)
-            image, share = paste_back(image, toon, region.box, mask)
+            mask, core = (blend_mask(region.landmarks, source.shape[:2], region.box, reach) for reach in (1.0, CORE))
+            image, share = paste_back(image, toon, region.box, mask, core)
             weight = share if weight is None else 1 - (1 - weight) * (1 - share)
         if weight is None:
             weight = np.zeros(source.shape[:2], np.float32)

@@ -7,7 +7,7 @@ from face_samples import face_at, portrait
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vtoon.faces import RegionPlanner, blend_mask, crop_face, paste_back
+from vtoon.faces import CORE, RegionPlanner, blend_mask, crop_face, paste_back
 from vtoon.types import CropBox, Frame, TrackedFace, TrackedFrame
 
 FACE = face_at(223, 105, 43)  # the astronaut's
@@ -117,3 +117,18 @@ def test_two_faces_side_by_side_leave_no_seam():
         mask = blend_mask(face, (300, 400), box)
         result, _ = paste_back(result, np.zeros((*box.size, 3), np.uint8), box, mask)
     assert result[150, 150:251].max() == 0  # from one face to the other
+
+
+def test_the_background_around_a_drawn_head_keeps_the_tone_of_the_photo():
+    y, x = np.mgrid[:512, :512]
+    head = np.hypot((x - FACE.points[:, 0].mean()) / 50, (y - FACE.points[:, 1].mean()) / 70) < 1
+    image = np.where(head[..., None], (190, 140, 120), (90, 110, 130)).astype(np.uint8)
+    box = planned(image)
+    toon = crop_face(np.clip(image.astype(int) + 60, 0, 255).astype(np.uint8), box)
+    mask, core = (blend_mask(FACE, (512, 512), box, reach) for reach in (1.0, CORE))
+    halo, _ = paste_back(image, toon, box, mask)
+    result, _ = paste_back(image, toon, box, mask, core)
+    wall = ~cv2.dilate(head.astype(np.uint8), np.ones((9, 9))).astype(bool) & (mask > 0.5) & (core < 0.01)
+    change = np.abs(result.astype(int) - image).mean(2)
+    assert np.abs(halo.astype(int) - image).mean(2)[wall].mean() > 40 and change[wall].mean() < 6
+    assert change[head & (core > 0.99)].min() > 55  # the face is drawn as before

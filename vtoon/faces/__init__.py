@@ -4,11 +4,12 @@ from vtoon.faces.align import align_face, align_matrix
 from vtoon.faces.crop import crop_face, pad_to_multiple, published_crop
 from vtoon.faces.cuts import CutDetector
 from vtoon.faces.detect import FaceDetector
-from vtoon.faces.paste import blend_mask, paste_back
+from vtoon.faces.paste import CORE, blend_mask, paste_back
 from vtoon.faces.region import RegionPlanner, auto_detail, face_size
 from vtoon.faces.track import FaceTracker
 
 __all__ = [
+    "CORE",
     "CutDetector",
     "FaceDetector",
     "FaceTracker",

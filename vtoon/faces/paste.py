@@ -15,20 +15,22 @@ DROP = 0.1  # from the middle of the eyes to its centre
 EXPONENT = 2.5  # 2: an ellipse; more: fuller corners (hair, jaw)
 FEATHER = 0.3  # share of the radius over which the mask falls from 1 to 0
 BORDER_FEATHER = 0.5  # face sizes: width of the ramp to 0 at a border of the box inside the frame
+CORE = 0.55  # of the mask's reach: face and ears, which never take the tone of what is behind them
+ALIKE = 24.0  # levels: colours this far from the background's own are taken for something else
 COARSE = 4  # px: the mask is smooth, so it is computed on every 4th pixel only
 
 
-def blend_mask(landmarks: Landmarks, frame_size: tuple[int, int], box: CropBox) -> np.ndarray:
+def blend_mask(landmarks: Landmarks, frame_size: tuple[int, int], box: CropBox, reach: float = 1.0) -> np.ndarray:
     """How much of the drawing is shown, float32 [H, W] in [0, 1] for a frame of (H, W) px.
 
     1 over hair, face and chin, falling smoothly to 0; 0 outside `box` and at its borders, except where the box ends
-    because the frame does.
+    because the frame does. A smaller `reach` covers less of the head.
     """
     height, width = frame_size
     left, top, right, bottom = _place(frame_size, box)
     shape = (bottom - top, right - left)
     x, y = (_samples(*ends) for ends in ((left, right), (top, bottom)))
-    coarse = _head(landmarks, x[None, :], y[:, None]) * _border(landmarks, frame_size, box, x, y)
+    coarse = _head(landmarks, x[None, :], y[:, None], reach) * _border(landmarks, frame_size, box, x, y)
     mask = np.zeros((height, width), np.float32)
     mask[top:bottom, left:right] = cv2.resize(coarse.astype(np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR)
     return mask
@@ -40,7 +42,7 @@ def _samples(first: int, end: int) -> np.ndarray:
     return first - 0.5 + (np.arange(count) + 0.5) * (end - first) / count
 
 
-def _head(landmarks: Landmarks, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _head(landmarks: Landmarks, x: np.ndarray, y: np.ndarray, reach: float) -> np.ndarray:
     """The head's soft shape at frame px (x [1, W], y [H, 1]): [H, W] in [0, 1]."""
     size = face_size(landmarks)
     left, right = landmarks.eyes
@@ -52,7 +54,7 @@ def _head(landmarks: Landmarks, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     least = CHIN_REACH * chin_distance(landmarks) / size
     v = v / np.where(v < 0, max(UP, least) + DROP, max(DOWN, least) - DROP)
     radius = (np.abs(u / HALF_WIDTH) ** EXPONENT + np.abs(v) ** EXPONENT) ** (1 / EXPONENT)
-    return _smoothstep((1 - radius) / FEATHER)
+    return _smoothstep((1 - radius / reach) / FEATHER)
 
 
 def _border(
@@ -81,22 +83,54 @@ def _smoothstep(t: np.ndarray) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
-def paste_back(frame: np.ndarray, toon: np.ndarray, box: CropBox, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def paste_back(
+    frame: np.ndarray, toon: np.ndarray, box: CropBox, mask: np.ndarray, core: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Show `toon` in `frame` where `mask` says so: (uint8 [H, W, 3], weight float32 [H, W]).
 
     toon: uint8 [k h, k w, 3], the drawing of `box`'s (h, w) enlarged k times; mask: float32 [H, W] in [0, 1].
     Several faces: paste one after the other on the last result. Each is laid over what is there, so that
     overlapping feathers never let more of the photo through than the densest of them does.
+    `core`: as the mask, but of the face alone; where it is given, the background around the head keeps the photo's
+    tone, or a drawing lighter than its photo would stand in a halo.
     """
     left, top, right, bottom = _place(frame.shape[:2], box)
     drawn = _resampled(toon, frame.shape[:2], box)
     alpha = mask[top:bottom, left:right, None]
     under = frame[top:bottom, left:right]
+    if core is not None:
+        drawn = _in_tone(drawn, under, alpha[..., 0], core[top:bottom, left:right])
     image = frame.copy()
-    image[top:bottom, left:right] = np.rint(under + alpha * (drawn.astype(np.float32) - under)).astype(np.uint8)
+    image[top:bottom, left:right] = np.clip(np.rint(under + alpha * (drawn.astype(np.float32) - under)), 0, 255).astype(
+        np.uint8
+    )
     weight = np.zeros(frame.shape[:2], np.float32)
     weight[top:bottom, left:right] = alpha[..., 0]
     return image, weight
+
+
+def _in_tone(drawn: np.ndarray, photo: np.ndarray, mask: np.ndarray, core: np.ndarray) -> np.ndarray:
+    """The drawing with the photo's tone where the photo looks like its background at the rim of the mask.
+
+    Strokes stay: only what is left of the difference after a wide blur is taken away, and the blur sees nothing but
+    background. float32 [h, w, 3].
+    """
+    height, width = mask.shape
+    small = max(width // COARSE, 1), max(height // COARSE, 1)
+    seen, toon, rim, face = (
+        cv2.resize(part.astype(np.float32), small, interpolation=cv2.INTER_AREA).reshape(*small[::-1], -1)
+        for part in (photo, drawn, 1 - mask, core)
+    )
+    wide = max(small) / 8
+
+    def spread(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        both = cv2.GaussianBlur(np.concatenate([values * weight, weight], 2), (0, 0), wide)
+        return both[..., :3] / (both[..., 3:] + 1e-3), both[..., 3:] / (both[..., 3:] + 0.02)
+
+    behind, known = spread(seen, rim)  # known: 0 where no rim is near
+    likeness = known * np.exp(-np.square(seen - behind).sum(2, keepdims=True) / (2 * ALIKE**2)) * (1 - face)
+    offset = likeness * spread(toon - seen, likeness)[0]
+    return drawn - cv2.resize(offset, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _place(frame_size: tuple[int, int], box: CropBox) -> tuple[int, int, int, int]:
