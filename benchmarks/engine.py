@@ -25,7 +25,7 @@ from vtoon.engine import pick_device
 from vtoon.memory import reuse_freed_memory
 from vtoon.models.bake import bake
 from vtoon.models.vtoonify import VToonify, VToonifyConfig
-from vtoon.ops import ModulatedConv2d
+from vtoon.ops import ModulatedConv2d, channels_last_
 
 AIM = {"cpu": 1.6, "cuda": 8.0}  # times faster
 
@@ -80,7 +80,7 @@ def measure(form: str, backbone: str, size: int, device: torch.device, repeats: 
     if form == "baked":
         if device.type == "cpu":
             reuse_freed_memory()  # as `Engine` does
-        net, x = bake(net, style, degree), x.contiguous(memory_format=torch.channels_last)
+        net, x = bake(channels_last_(net), style, degree), x.contiguous(memory_format=torch.channels_last)
     with as_published():
         with FlopCounterMode(display=False) as counter:
             picture = net(x, style, degree)

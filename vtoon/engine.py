@@ -15,6 +15,7 @@ from vtoon.faces import pad_to_multiple
 from vtoon.image import to_tensor, to_uint8
 from vtoon.memory import free_bytes, reuse_freed_memory
 from vtoon.models.builtin import BuiltinVToonify
+from vtoon.ops import channels_last_
 from vtoon.types import Style
 from vtoon.video import batched
 
@@ -93,7 +94,7 @@ class BuiltinPainter(Painter):
         device: torch.device,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.model, self.degree, self.dtype = model.to(device), float(degree), dtype
+        self.model, self.degree, self.dtype = channels_last_(model.to(device)), float(degree), dtype
         self.look = model.codes.names.index(style.look)
         self.palette = model.palettes.names.index(style.palette) if color_transfer else None
 

@@ -24,7 +24,7 @@ from vtoon.models.bake import bake
 from vtoon.models.dualstylegan import NUM_STRUCTURE_LAYERS
 from vtoon.models.face_parsing import BiSeNet
 from vtoon.models.vtoonify import VToonify
-from vtoon.ops import arithmetic
+from vtoon.ops import arithmetic, channels_last_
 from vtoon.parsing import ParsingSmoother, Region, parse
 from vtoon.parsing_map import ParsingMap
 from vtoon.types import Landmarks, Style
@@ -137,14 +137,13 @@ class PublishedPainter(Painter):
         parsed, one in `parse_every`; None: each frame is parsed alone.
 
         `parsing_map`: smoothed logits of the clip from a file, frame by frame; see `ParsingMap`. `dtype`: of the
-        network that draws. `compiled`: by `torch.compile`,
-        on CUDA with CUDA graphs.
+        network that draws. `compiled`: by `torch.compile`, on CUDA with CUDA graphs.
         """
         self.model, self.device, self.smooth = model, torch.device(device), smooth
         self.parse_every, self.dtype, self.compiled = parse_every, dtype, compiled
         self.map = parsing_map and ParsingMap(parsing_map)
         self.color_transfer = color_transfer
-        self.net, self.parser = model.net.to(device), model.parser.to(device)
+        self.net, self.parser = channels_last_(model.net.to(device)), model.parser.to(device)
         self.degree = torch.full((1, 1), float(degree), device=device)
         self.exemplar = model.exemplar(style, device)
         self.detector = FaceDetector()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from vtoon.models.dualstylegan import NUM_STRUCTURE_LAYERS, AdaptiveInstanceNorm
 from vtoon.models.stylegan2 import StyledConv, ToRGB
 from vtoon.models.vtoonify import FIRST_CONV, Fusion, VToonify
-from vtoon.ops import ModulatedConv2d, channels_last_, doubled, upfirdn2d
+from vtoon.ops import ModulatedConv2d, doubled, upfirdn2d
 from vtoon.ops.layers import SQRT2
 
 
@@ -135,7 +135,7 @@ def bake(net: VToonify, style: Tensor, degree: Tensor) -> VToonify:
         table[convs[i]] = BakedConv(convs[i], rows[i + 1])
     for k in range(FIRST_CONV // 2, len(to_rgbs)):
         table[to_rgbs[k]] = BakedToRGB(to_rgbs[k], rows[2 * k + 3])
-    return channels_last_(replaced(net, table))
+    return replaced(net, table)
 
 
 def replaced(module: nn.Module, table: Mapping[nn.Module, nn.Module]) -> nn.Module:

@@ -219,7 +219,7 @@ def parameter_groups(model: BuiltinVToonify, lr: float) -> list[dict]:
     """Adam's groups. Adam moves every weight by about its rate, so that a like relative change of a weight takes a rate
     in proportion to its size: about 0.05 in plain convolutions, 1 in equalized layers and codes."""
     modulated = [m for m in model.modules() if isinstance(m, ModulatedConv2d)]
-    sized = {id(p): MODULATED for m in modulated for n, p in m.named_parameters(recurse=False)}
+    sized = {id(p): MODULATED for m in modulated for p in m.parameters(recurse=False)}
     unit = [p for m in model.modules() if isinstance(m, EQUALIZED) for p in m.parameters(recurse=False)]
     sized |= {id(p): UNIT for p in unit if id(p) not in sized}
     groups: dict[float, list] = {}
