@@ -14,6 +14,7 @@ from skimage import data
 
 from vtoon.errors import VtoonError
 from vtoon.train.looks import LOOKS, PALETTES, SHAPES, stylize, warp_offsets
+from vtoon.train.looks.tone import to_lab
 from vtoon.types import Landmarks
 
 # dlib's 68 points of skimage.data.astronaut(), x then y
@@ -158,3 +159,21 @@ def test_degree_grows_evenly(look: str) -> None:
 def test_wrong_arguments_are_named(arguments: tuple, part: str) -> None:
     with pytest.raises(VtoonError, match=part):
         stylize(*photo(), *arguments)
+
+
+def skin_hue(image: np.ndarray, landmarks: Landmarks) -> float:
+    """Mean hue of the cheeks in (a, b), radians."""
+    x, y = landmarks.points[[1, 2, 31, 36, 41]].mean(0).astype(int)
+    a, b = to_lab(image[y - 8 : y + 8, x - 8 : x + 8])[..., 1:].reshape(-1, 2).mean(0)
+    return float(np.arctan2(b, a))
+
+
+@pytest.mark.parametrize("look", ["cartoon", "clay"])
+def test_skin_is_drawn_in_the_colours_of_skin_under_coloured_lamps(look: str) -> None:
+    image, landmarks = photo()
+    gains = (np.float32([1.1, 1.0, 0.45]), np.float32([1.0, 0.8, 1.0]))  # an incandescent lamp, a pink one
+    lit = [np.clip(image * gain, 0, 255).astype(np.uint8) for gain in gains]
+    apart = skin_hue(lit[0], landmarks) - skin_hue(lit[1], landmarks)
+    drawn = [skin_hue(LOOKS[look](picture, landmarks), landmarks) for picture in lit]
+    assert abs(drawn[0] - drawn[1]) < 0.6 * apart
+    assert all(0.4 < hue < 1.25 for hue in drawn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vtoon.train.looks.features import cel, clean_teeth, clear_eyes, lift, smooth, warm_shadows
+from vtoon.train.looks.features import cel, clean_teeth, clear_eyes, complexion, lift, neck_shadow, smooth, warm_shadows
 from vtoon.train.looks.lines import ink
 from vtoon.train.looks.regions import Face
 from vtoon.train.looks.tone import along, blur, from_lab, mix, smoothstep, tensor, vivid
@@ -20,9 +20,10 @@ def cartoon(face: Face) -> np.ndarray:
     """Big-eyed animation: smooth cel shading, clear colours, tapering lines in a dark tint of what they bound."""
     lab = smooth(face)
     lab[..., 0] = cel(lift(lab[..., 0], face), face, count=6, hardness=7, flat=0.8)
-    lab = warm_shadows(vivid(lab, 1.3), face, 0.35)
+    lab = neck_shadow(complexion(warm_shadows(vivid(lab, 1.3), face, 0.35), face), face)
     lab = clean_teeth(clear_eyes(lab, face), face)
-    return inked(from_lab(lab), ink(face.lab[..., 0], face), face, darkness=0.85)
+    lines = np.maximum(ink(face.lab[..., 0], face), 0.8 * face.lashes)
+    return inked(from_lab(lab), lines, face, darkness=0.85)
 
 
 def comic(face: Face) -> np.ndarray:
@@ -30,7 +31,7 @@ def comic(face: Face) -> np.ndarray:
     lab = smooth(face, strength=1.2)
     light = lift(lab[..., 0], face, 0.35)
     lab[..., 0] = cel(light, face, count=4, hardness=14, flat=0.95)
-    lab = warm_shadows(vivid(lab, 1.7, 0.9), face, 0.25)
+    lab = complexion(warm_shadows(vivid(lab, 1.7, 0.9), face, 0.25), face, 0.36)
     lab = clean_teeth(clear_eyes(lab, face), face)
     rgb = from_lab(lab)
     depth = np.clip((shadow_edge(face, 0.35) - light) / 0.25, 0, 1)

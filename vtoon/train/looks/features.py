@@ -7,6 +7,8 @@ import numpy as np
 from vtoon.train.looks.regions import Face
 from vtoon.train.looks.tone import blur, guided, kuwahara, mix, smoothstep, steps, tensor
 
+SKIN_HUES = (0.72, 1.0)  # radians in (a, b): from rosy to golden
+
 
 def smooth(face: Face, strength: float = 1.0) -> np.ndarray:
     """Lab [H, W, 3] without texture: skin strongly smoothed, hair and clothes into clean masses, eyes little."""
@@ -41,6 +43,28 @@ def warm_shadows(lab: np.ndarray, face: Face, strength: float) -> np.ndarray:
     gain = 1 + strength * np.maximum(depth, pallor) * face.skin
     rosy = np.float32([0.12, 0.0]) * (strength * depth * face.skin)[..., None]  # olive shadows look ill
     return np.dstack([lab[..., 0], lab[..., 1:] * gain[..., None] + rosy])
+
+
+def complexion(lab: np.ndarray, face: Face, chroma: float = 0.31) -> np.ndarray:
+    """Skin in the colours of skin, whatever light fell on it: its mean hue and chroma are moved most of the way into a
+    natural range, up to `chroma`, and no place burns. Orange and grey faces look ill in a drawing."""
+    weight = float(face.skin.sum()) + 1e-3
+    a, b = (float((lab[..., i] * face.skin).sum()) / weight for i in (1, 2))
+    hue, mean = float(np.arctan2(b, a)), max(float(np.hypot(a, b)), 0.03)
+    turn = 0.8 * (float(np.clip(hue, *SKIN_HUES)) - hue)
+    gain = min(1 + 0.85 * (float(np.clip(mean, 0.65 * chroma, chroma)) / mean - 1), 1.6)
+    colour = lab[..., 1:] @ np.float32([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    strength = np.hypot(colour[..., 0], colour[..., 1]) + 1e-6
+    excess = np.maximum(strength * gain - chroma, 0)
+    limited = np.minimum(strength * gain, chroma) + 0.1 * np.tanh(excess / 0.1)
+    return np.dstack([lab[..., 0], mix(lab[..., 1:], colour * (limited / strength)[..., None], face.complexion)])
+
+
+def neck_shadow(lab: np.ndarray, face: Face, depth: float = 0.14) -> np.ndarray:
+    """One flat shadow under the jaw: it sets the face off from a neck of the same tone."""
+    shade = face.neck * face.complexion
+    light = lab[..., 0] * (1 - 1.6 * depth * shade)
+    return np.dstack([light, lab[..., 1:] * (1 + 0.25 * shade)[..., None]])
 
 
 def clear_eyes(lab: np.ndarray, face: Face, strength: float = 1.0) -> np.ndarray:

@@ -29,13 +29,13 @@ def ink(light: np.ndarray, face: Face, width: float = 1.5, detail: float = 1.0) 
     Eyes, brows, nose and lips are drawn readily, the outline next, hair and background only where contrast is
     strong, and plain skin hardly at all; `detail` above 1 draws more. Short pieces are dropped.
     """
-    gray = mix(light, blur(light, 2.0 * face.unit), face.skin)
+    gray = mix(light, blur(light, 2.0 * face.unit), face.skin * (1 - face.glasses))
     gray = guided(gray, gray, 5 * face.unit, 0.03)
     fine, broad = valleys(gray, width, face.unit), valleys(gray, width * 1.7, face.unit)
     drawn = face.drawn * (1 - 0.9 * face.mouth)
     response = np.maximum(fine * np.maximum(drawn, 0.8 * face.skin), broad * (1 - drawn))
     threshold = mix(np.float32(0.045), 0.10, face.skin)
-    threshold = mix(mix(threshold, 0.024, face.jaw), 0.019, drawn) / detail
+    threshold = mix(mix(mix(threshold, 0.05, face.glasses), 0.024, face.jaw), 0.019, drawn) / detail
     threshold = threshold + 0.5 * face.mouth + 0.04 * (1 - face.near)
     lines = smoothstep(response / threshold, 0.6, 1.8) * (
         1 - 0.75 * smoothstep(face.eyes, 0.55, 0.95)

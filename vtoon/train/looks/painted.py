@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vtoon.train.looks.features import clean_teeth, clear_eyes, lift, smooth
+from vtoon.train.looks.features import clean_teeth, clear_eyes, complexion, lift, smooth
 from vtoon.train.looks.lines import ink
 from vtoon.train.looks.regions import Face
 from vtoon.train.looks.tone import (
@@ -34,7 +34,7 @@ def watercolour(face: Face) -> np.ndarray:
     paper = 0.75 * (1 - features) * (1 - 0.6 * face.skin) * smoothstep(tone, 0.55, 0.95)
     light = mix(0.40 + 0.60 * tone, np.float32(0.985), np.maximum(paper, 0.55 * (1 - face.near)))
     wash = vivid(np.dstack([light, blur(wash[..., 1:], 7 * unit) * (1 - 0.7 * paper)[..., None]]), 1.7)
-    rgb = from_lab(wash)
+    rgb = from_lab(complexion(wash, face, 0.30))
     rim = np.clip(blur(tone, 4 * unit) - tone, 0, 1) * 3.6
     grain = blur(face.lab[..., 0], 1.0 * unit) - blur(face.lab[..., 0], 4 * unit)
     density = 1 + rim - 1.5 * grain * (1 - features) + 0.6 * features * ink(face.lab[..., 0], face, width=1.0)
@@ -100,6 +100,7 @@ def clay(face: Face) -> np.ndarray:
     lab[..., 0] = np.clip(0.05 + 0.97 * light + 0.12 * form + 0.18 * gloss * (1 - light), 0, 1)
     lab[..., 1] += 0.12 * warm + 0.02 * face.skin
     lab[..., 2] += 0.09 * warm + 0.02 * face.skin
+    lab = complexion(lab, face, 0.34)
     return from_lab(clean_teeth(clear_eyes(lab, face, 1.0), face))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -82,6 +83,34 @@ class Face:
         return blur(canvas.astype(np.float32) / 255, 5 * self.unit)
 
     @cached_property
+    def neck(self) -> np.ndarray:
+        """Under the jaw, half an eye distance down, as far as the chin's shadow falls; sharp at the jaw."""
+        jaw, size = self.landmarks.points[3:14], self.landmarks.eye_distance
+        centre = jaw.mean(0)
+        below = centre + (jaw - centre) * np.float32([0.86, 0.86]) - self.up * size * 0.42
+        hull = cv2.convexHull(np.vstack([jaw, below]).astype(np.float32))[:, 0]
+        face = self._polygons([np.vstack([self.landmarks.points[:17], self.landmarks.points[27:28]])], feather=1.5)
+        return self._polygons([hull], feather=5.0) * (1 - face)
+
+    @cached_property
+    def glasses(self) -> np.ndarray:
+        """Where the rims of glasses may be: around the eyes, from temple to temple, brows and nose left out."""
+        points, size = self.landmarks.points, self.landmarks.eye_distance
+        right, left = points[[1, 36]].mean(0), points[[15, 45]].mean(0)  # near the temples
+        line = np.vstack([right, points[36:42].mean(0), points[27], points[42:48].mean(0), left])
+        return self._polygons([_band(line, self.up, 0.36 * size)], feather=8.0) * (1 - self.drawn)
+
+    @cached_property
+    def lashes(self) -> np.ndarray:
+        """The upper lids' line, thicker toward the temples."""
+        canvas = np.zeros(self.image.shape[:2], np.uint8)
+        for lid in (self.landmarks.points[[39, 38, 37, 36]], self.landmarks.points[[42, 43, 44, 45]]):
+            for k, (a, b) in enumerate(pairwise(np.round(lid * 16).astype(int).tolist())):
+                width = max(1, round((2.0 + 1.0 * k) * self.unit))
+                cv2.line(canvas, a, b, 255, width, cv2.LINE_AA, 4)
+        return blur(canvas.astype(np.float32) / 255, 0.8 * self.unit)
+
+    @cached_property
     def near(self) -> np.ndarray:
         """1 on the head, falling to 0 about two eye distances from the face."""
         height, width = self.image.shape[:2]
@@ -110,6 +139,14 @@ class Face:
         inside = np.maximum(self.near * 0.9, self.oval)
         mask = smoothstep(likeness, 0.15, 0.55) * inside * (1 - self.eyes) * (1 - self.mouth) * (1 - self.lips)
         return blur(mask, 3 * self.unit)
+
+    @cached_property
+    def complexion(self) -> np.ndarray:
+        """Everything in the colours of the skin around the head, be it in light or in shadow; not eyes, lips, teeth."""
+        offset = blur(self.lab[..., 1:], 3 * self.unit) - self.skin_lab[1:]
+        likeness = np.exp(-0.5 * (offset**2).sum(2) / 0.12**2)
+        inside = np.maximum(self.near, self.oval) * (1 - self.eyes) * (1 - self.mouth) * (1 - self.lips)
+        return np.maximum(self.skin, smoothstep(likeness, 0.1, 0.6) * inside)
 
     def _polygons(self, polygons: list[np.ndarray], feather: float) -> np.ndarray:
         """Filled polygons ([n, 2] px each), blurred by `feather` units."""
