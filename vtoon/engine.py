@@ -54,12 +54,15 @@ def pick_device(name: str = "auto") -> torch.device:
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """'auto' is fp16 on CUDA, bf16 on a CPU that multiplies it natively (1.7 times as fast), elsewhere fp32."""
+def pick_dtype(name: str, device: torch.device, half: torch.dtype = torch.float16) -> torch.dtype:
+    """'auto' is `half` on CUDA, bf16 on a CPU that multiplies it natively (1.7 times as fast), elsewhere fp32.
+
+    Trainings take bf16 for `half`: gradients overflow in fp16.
+    """
     if name != "auto":
         return DTYPES[name]
     if device.type == "cuda":
-        return torch.float16
+        return half
     able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     native = able.get("avx512_bf16") or able.get("amx_bf16")
     return torch.bfloat16 if device.type == "cpu" and native else torch.float32

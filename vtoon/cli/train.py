@@ -5,17 +5,19 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import tyro
 
+from vtoon.engine import pick_dtype
 from vtoon.errors import VtoonError
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.train.distributed import init_distributed
 from vtoon.train.init import unit_variance_
 from vtoon.train.looks import LOOKS, PALETTES, RAMPS, finish
+from vtoon.train.paired import prepare_pairs
 from vtoon.train.pairs import draw, prepare_faces
 from vtoon.train.recipes.distill import Batch, DistillOptions, VToonifyDistill
 from vtoon.train.teacher import PairTeacher, look_teacher, looks_version
@@ -36,6 +38,8 @@ class TrainArgs:
     """The run's folder under --runs: state, previews, curves, model.safetensors."""
     looks: list[str] = field(default_factory=lambda: list(LOOKS))
     """Which looks to learn, by name."""
+    pairs: list[str] = field(default_factory=list)
+    """Looks of your own: name=folder of photos,folder of drawings of them under the same file names."""
     palettes: list[str] = field(default_factory=lambda: list(PALETTES))
     """Which palettes the model offers, by name; the first must be 'own'."""
     init: Path | None = None
@@ -59,6 +63,8 @@ class TrainArgs:
     save_every: int = 500
     preview_every: int = 500
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the drawing network: auto is bf16 where the device multiplies it natively."""
     runs: Path = Path("runs")
     """Where runs and the cache of drawings live."""
     photo_credit: str = "not stated"
@@ -75,27 +81,32 @@ def train(args: TrainArgs) -> Path:
         raise VtoonError(f"--palettes {' '.join(args.palettes)}: the first must be own, the colours of the photo")
     if args.size % 8 or args.size < 64:
         raise VtoonError(f"--size {args.size}: it must be a multiple of 8, at least 64")
+    pair_sets = [_pair_set(text, args.looks) for text in args.pairs]
     init_distributed()
     torch.manual_seed(args.seed)
-    faces = prepare_faces(args.faces, args.runs / "cache")
-    drawings = {name: draw(faces, name, look_teacher(name), looks_version()) for name in args.looks}
+    cache = args.runs / "cache"
+    pictured = {name: prepare_pairs(*folders, cache) for name, *folders in pair_sets}
+    faces = prepare_faces(args.faces, cache)
+    drawings = {name: draw(faces, name, look_teacher(name), looks_version()) for name in args.looks} | pictured
     teacher = PairTeacher(faces, drawings, args.size, finish)
-    model = BuiltinVToonify(args.looks, args.palettes)
+    model = BuiltinVToonify(list(drawings), args.palettes)
     for name in args.palettes[1:]:
         own, table = RAMPS[name]
         model.palettes.put(name, torch.from_numpy(table) / 127.5 - 1, own)
     if not args.init:
         rng = np.random.default_rng(args.seed)
         pairs = [teacher.pair(rng) for _ in range(8)]
-        b = Batch.of(pairs, [teacher.face_sample(rng)], teacher.tones, torch.device("cpu"))
+        b = Batch.of(pairs, [teacher.face_sample(rng)], torch.device("cpu"))
         unit_variance_(model.net, lambda: model.draw(*b.drawn))
     else:
         model.adopt(load_checkpoint(args.init).model)
     shared = {k: v for k, v in vars(args).items() if k in DistillOptions.__dataclass_fields__}
-    options = DistillOptions(steps=args.iter, **shared)
+    dtype = pick_dtype(args.dtype, torch.device(args.device), half=torch.bfloat16)
+    options = DistillOptions(steps=args.iter, **shared | {"dtype": dtype})
 
     def provenance(step: int) -> dict:
         photos = {"count": len(faces), "credit": args.photo_credit}
+        photos |= {f"pairs of {name}": len(drawn.faces) for name, drawn in pictured.items()}
         return {"command": " ".join(sys.argv), "steps": step, "batch": args.batch, "photos": photos}
 
     perceptual = load_face_embedding() if args.perc_loss else None
@@ -105,6 +116,20 @@ def train(args: TrainArgs) -> Path:
     done = fit(recipe, run)
     print(f"{done} of {args.iter} steps done: {folder / 'model.safetensors'}")
     return folder / "model.safetensors"
+
+
+def _pair_set(text: str, looks: list[str]) -> tuple[str, Path, Path]:
+    """name=photos,drawings as its three parts."""
+    name, _, folders = text.partition("=")
+    photos, _, drawings = folders.partition(",")
+    if not name or not drawings:
+        raise VtoonError(f"--pairs {text}: write it name=folder of photos,folder of drawings")
+    if name in looks:
+        raise VtoonError(f"--pairs {text}: there is a look {name} already; give yours another name")
+    for folder in (photos, drawings):
+        if not Path(folder).is_dir():
+            raise VtoonError(f"--pairs {text}: {folder} is not a folder")
+    return name, Path(photos), Path(drawings)
 
 
 def main() -> None:

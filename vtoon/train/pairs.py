@@ -31,6 +31,7 @@ SHEET = 512  # px
 SHEET_EYES = 128.0  # px between the eyes on a sheet
 SHEET_CENTRE = (256.0, 236.0)  # where the middle between the eyes goes
 OFFSET_GRID = 64  # offsets are smooth: this many samples a side hold them
+RELIT = 5  # every fifth face is there once more in a worse light: portraits are lit far better than clips
 
 
 @dataclass(frozen=True)
@@ -68,35 +69,91 @@ def sheet_of(image: np.ndarray, landmarks: Landmarks) -> tuple[np.ndarray, Landm
     return sheet, landmarks.moved(scale, tuple(shift))
 
 
+class SheetMaker:
+    """Collects faces on sheets and keeps them in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.detector = folder, FaceDetector()
+        self.sheets: list[np.ndarray] = []
+        self.found: list[Landmarks] = []  # on the sheets
+        self.eyes: list[float] = []  # px between them in the pictures
+
+    def find(self, image: np.ndarray) -> Landmarks | None:
+        """The largest face of a picture, unless it is too small to be of use."""
+        # HOG misses faces under about 80 px: a 256 px portrait is shown to it at twice the size
+        factor = 2 if max(image.shape[:2]) < 512 else 1
+        faces = self.detector.detect(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC))
+        if not faces or faces[0].eye_distance < 40:
+            return None
+        return faces[0].moved(1 / factor, (0.5 / factor - 0.5,) * 2)  # between the centres of pixels
+
+    def add(self, image: np.ndarray, landmarks: Landmarks) -> None:
+        sheet, on_sheet = sheet_of(image, landmarks)
+        self.sheets.append(sheet)
+        self.found.append(on_sheet)
+        self.eyes.append(landmarks.eye_distance)
+
+    def add_relit(self, index: int) -> None:
+        """A face that is there already once more, in another light."""
+        self.sheets.append(relit(np.random.default_rng(index), self.sheets[index]))
+        self.found.append(self.found[index])
+        self.eyes.append(self.eyes[index])
+
+    def save(self) -> None:
+        save_array(self.folder / "photos.npy", np.stack(self.sheets))
+        parts = [parts_of(*face) for face in zip(self.sheets, self.found, strict=True)]
+        save_array(self.folder / "parts.npy", np.stack(parts))
+        save_array(self.folder / "native_eyes.npy", np.array(self.eyes, np.float32))
+        save_array(self.folder / "landmarks.npy", np.stack([f.points for f in self.found]).astype(np.float32))
+
+
+def cache_folder(cache: Path, files: Sequence[Path]) -> Path:
+    """Where the sheets of these pictures are kept."""
+    stamp = json.dumps([(p.name, p.stat().st_size) for p in files] + [SHEET, SHEET_EYES, RELIT, *PARTS])
+    return cache / hashlib.sha256(stamp.encode()).hexdigest()[:12]
+
+
+def load_faces(folder: Path) -> FaceSheets | None:
+    """What a SheetMaker has saved, if it has."""
+    if not (folder / "landmarks.npy").exists():
+        return None
+    load = partial(np.load, allow_pickle=False)
+    arrays = (load(folder / f"{name}.npy") for name in ("landmarks", "native_eyes", "parts"))
+    return FaceSheets(folder, load(folder / "photos.npy", mmap_mode="r"), *arrays)
+
+
 def prepare_faces(folders: Sequence[Path], cache: Path) -> FaceSheets:
     """Find the face in every picture of the folders and put it on a sheet; done once, kept under `cache`."""
     files = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise VtoonError(f"{', '.join(map(str, folders))}: no picture; a training set needs folders of portraits")
-    stamp = json.dumps([(p.name, p.stat().st_size) for p in files] + [SHEET, SHEET_EYES, *PARTS])
-    folder = cache / hashlib.sha256(stamp.encode()).hexdigest()[:12]
-    if not (folder / "landmarks.npy").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        detector, sheets, found, eyes = FaceDetector(), [], [], []
+    folder = cache_folder(cache, files)
+    if not (faces := load_faces(folder)):
+        maker = SheetMaker(folder)
         for path in tqdm(files, desc="faces", unit="picture"):
             image, _ = load_image(path)
-            # HOG misses faces under about 80 px: a 256 px portrait is shown to it at twice the size
-            factor = 2 if max(image.shape[:2]) < 512 else 1
-            seen = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-            faces = detector.detect(seen)
-            if not faces or faces[0].eye_distance < 40:
-                continue
-            sheet, landmarks = sheet_of(seen, faces[0])
-            sheets.append(sheet)
-            found.append(landmarks)
-            eyes.append(faces[0].eye_distance / factor)
-        _save(folder / "photos.npy", np.stack(sheets))
-        _save(folder / "parts.npy", np.stack([parts_of(*face) for face in zip(sheets, found, strict=True)]))
-        _save(folder / "native_eyes.npy", np.array(eyes, np.float32))
-        _save(folder / "landmarks.npy", np.stack([landmarks.points for landmarks in found]).astype(np.float32))
-    load = partial(np.load, allow_pickle=False)
-    arrays = (load(folder / f"{name}.npy") for name in ("landmarks", "native_eyes", "parts"))
-    return FaceSheets(folder, load(folder / "photos.npy", mmap_mode="r"), *arrays)
+            if landmarks := maker.find(image):
+                maker.add(image, landmarks)
+        if not maker.found:
+            raise VtoonError(f"{', '.join(map(str, folders))}: no face found in any of {len(files)} pictures")
+        for index in range(0, len(maker.found), RELIT):
+            maker.add_relit(index)
+        maker.save()
+        faces = load_faces(folder)
+    return faces
+
+
+def relit(rng: np.random.Generator, sheet: np.ndarray) -> np.ndarray:
+    """A sheet in a dim room, by a lamp of some colour, lit from one side: uint8 [H, W, 3] -> the same."""
+    height, width = sheet.shape[:2]
+    linear = (sheet.astype(np.float32) / 255) ** 2.2
+    warmth = rng.uniform(-0.35, 0.75)  # cold screens to incandescent lamps
+    lamp = np.float32([np.exp(0.35 * warmth), 1.0, np.exp(-0.7 * warmth)]) * np.exp(rng.uniform(-1.6, 0.2))
+    angle, contrast = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.8)
+    y, x = np.mgrid[:height, :width].astype(np.float32) / (height - 1) * 2 - 1
+    side = np.exp(contrast * (np.cos(angle) * x + np.sin(angle) * y))
+    return to_bytes((np.clip(linear * side[..., None] * lamp, 0, 1)) ** (1 / 2.2))
 
 
 def parts_of(sheet: np.ndarray, landmarks: Landmarks) -> np.ndarray:
@@ -111,6 +168,7 @@ def parts_of(sheet: np.ndarray, landmarks: Landmarks) -> np.ndarray:
 class Drawings:
     """One look's drawings of all sheets."""
 
+    faces: FaceSheets
     sheets: np.ndarray  # uint8 [N, SHEET, SHEET, 3]
     offsets: np.ndarray  # float16 [N, OFFSET_GRID, OFFSET_GRID, 2], sheet px
 
@@ -125,8 +183,8 @@ def draw(faces: FaceSheets, name: str, teacher: Teacher, version: str, workers: 
         with get_context("spawn").Pool(workers or os.cpu_count()) as pool:
             rows = list(tqdm(pool.imap(job, range(len(faces))), total=len(faces), desc=name, unit="face"))
         os.replace(part, sheets)
-        _save(offsets, np.stack(rows))
-    return Drawings(np.load(sheets, mmap_mode="r"), np.load(offsets))
+        save_array(offsets, np.stack(rows))
+    return Drawings(faces, np.load(sheets, mmap_mode="r"), np.load(offsets))
 
 
 def _draw_one(teacher: Teacher, folder: Path, target: Path, index: int) -> np.ndarray:
@@ -138,7 +196,8 @@ def _draw_one(teacher: Teacher, folder: Path, target: Path, index: int) -> np.nd
     return cv2.resize(dense, (OFFSET_GRID, OFFSET_GRID), interpolation=cv2.INTER_AREA).astype(np.float16)
 
 
-def _save(path: Path, array: np.ndarray) -> None:
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Written beside and renamed: what has the name is whole."""
     part = path.with_suffix(".tmp.npy")
     np.save(part, array)
     os.replace(part, path)

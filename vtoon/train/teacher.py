@@ -16,7 +16,7 @@ from torch import Tensor
 from vtoon.image import to_tensor
 from vtoon.models.face_net import CELL, POOL, face_tones
 from vtoon.train import looks
-from vtoon.train.pairs import SHEET_EYES, Drawings, FaceSheets, Teacher
+from vtoon.train.pairs import OFFSET_GRID, SHEET_EYES, Drawings, FaceSheets, Teacher
 from vtoon.train.views import View, degrade, face_view, light, look_at, offsets_at, parts_at, random_view
 
 EYE_RANGE = (60.0, 168.0)  # px between the eyes in a view: the working range of inference, a little more
@@ -47,7 +47,7 @@ class Pair:
     drawing: np.ndarray  # the same
     parts: np.ndarray  # uint8 [S / 4, S / 4, 8]
     look: int
-    face: int
+    tones: Tensor  # [7], of the whole face
     eye_distance: float  # px
 
 
@@ -62,7 +62,8 @@ class FaceSample:
 
 
 class PairTeacher:
-    """Drawings of face sheets by named looks."""
+    """Drawings of face sheets by named looks. The looks of a stylizer share `faces`; one that is known by its pictures
+    alone has faces of its own."""
 
     def __init__(
         self,
@@ -73,23 +74,20 @@ class PairTeacher:
     ) -> None:
         self.faces, self.drawings, self.size, self.finish = faces, drawings, size, finish
         self.looks = list(drawings)
-        self.tones = torch.cat([self._tones(i) for i in range(len(faces))])  # [faces, 7]
-
-    def _tones(self, face: int) -> Tensor:
-        """As the model measures them, on the parts as they really are."""
-        parts = torch.from_numpy(self.faces.parts[face]).permute(2, 0, 1)[None].float() / 255
-        return face_tones(F.avg_pool2d(to_tensor(np.array(self.faces.photos[face])), POOL), parts)
+        sets = {id(d.faces): d.faces for d in drawings.values()}
+        self._tones = {key: torch.cat([_tones(one, i) for i in range(len(one))]) for key, one in sets.items()}
 
     def pair(self, rng: np.random.Generator, look: int | None = None) -> Pair:
         """A random view, reshaped as for degree 1 or, one time in three, a degree below it."""
         if look is None:  # the first look, the default, is drawn twice as often
             look = max(0, int(rng.integers(-1, len(self.looks))))
-        eyes = _eye_distance(rng)
-        face = self._pick_face(rng, eyes)
-        view = random_view(rng, self.faces.landmarks[face], self.size, eyes)
+        eyes, faces = _eye_distance(rng), self.drawings[self.looks[look]].faces
+        face = _pick_face(rng, faces, eyes)
+        view = random_view(rng, faces.landmarks[face], self.size, eyes)
         degree = 1.0 if rng.random() < 0.67 else rng.uniform()
         photo, drawing, parts = self.render(face, look, view, degree, mirror=rng.random() < 0.5)
-        return Pair(degrade(rng, photo), self.finish(self.looks[look], drawing), parts, look, face, eyes)
+        tones = self._tones[id(faces)][face]
+        return Pair(degrade(rng, photo), self.finish(self.looks[look], drawing), parts, look, tones, eyes)
 
     def render(
         self, face: int, look: int, view: View, degree: float, mirror: bool = False
@@ -107,9 +105,9 @@ class PairTeacher:
 
         points = moved(view)
         photo, drawing = (
-            look_at(sheets[face], points, view.eye_distance) for sheets in (self.faces.photos, drawn.sheets)
+            look_at(sheets[face], points, view.eye_distance) for sheets in (drawn.faces.photos, drawn.sheets)
         )
-        return photo, drawing, parts_at(self.faces.parts[face], moved(view.shrunk(POOL)))
+        return photo, drawing, parts_at(drawn.faces.parts[face], moved(view.shrunk(POOL)))
 
     def face_sample(self, rng: np.random.Generator, size: int = 96) -> FaceSample:
         """A whole face of random size, place and roll, `size` px a side after the network's own shrinking."""
@@ -120,19 +118,28 @@ class PairTeacher:
         photo = light(rng)[look_at(self.faces.photos[face], points, view.eye_distance)]
         parts = parts_at(self.faces.parts[face], points)
         points = view.shrunk(CELL // POOL).sheet_map()
-        offsets = np.stack([offsets_at(points, d.offsets[face]) for d in self.drawings.values()])
+        keeps = np.zeros((OFFSET_GRID, OFFSET_GRID, 2), np.float32)  # a look of pictures leaves the shape alone
+        own = [d.offsets[face] if d.faces is self.faces else keeps for d in self.drawings.values()]
+        offsets = np.stack([offsets_at(points, offsets) for offsets in own])
         c, s = np.cos(view.roll), np.sin(view.roll)
         fields = offsets @ np.float32([[c, -s], [s, c]]) / SHEET_EYES  # from sheet axes into those of the view
         if rng.random() < 0.5:
             photo, parts, fields = photo[:, ::-1], parts[:, ::-1], fields[:, :, ::-1] * np.float32([-1, 1])
         return FaceSample(photo, parts, fields.transpose(0, 3, 1, 2), eyes)
 
-    def _pick_face(self, rng: np.random.Generator, eyes: float) -> int:
-        """Close views come mostly from photos that are sharp enough for them."""
-        sharp = np.flatnonzero(self.faces.native_eyes >= 0.75 * eyes)
-        if len(sharp) and rng.random() < 0.6:
-            return int(rng.choice(sharp))
-        return int(rng.integers(len(self.faces)))
+
+def _tones(faces: FaceSheets, face: int) -> Tensor:
+    """[1, 7], as the model measures them, on the parts as they really are."""
+    parts = torch.from_numpy(faces.parts[face]).permute(2, 0, 1)[None].float() / 255
+    return face_tones(F.avg_pool2d(to_tensor(np.array(faces.photos[face])), POOL), parts)
+
+
+def _pick_face(rng: np.random.Generator, faces: FaceSheets, eyes: float) -> int:
+    """Close views come mostly from photos that are sharp enough for them."""
+    sharp = np.flatnonzero(faces.native_eyes >= 0.75 * eyes)
+    if len(sharp) and rng.random() < 0.6:
+        return int(rng.choice(sharp))
+    return int(rng.integers(len(faces)))
 
 
 def _eye_distance(rng: np.random.Generator) -> float:

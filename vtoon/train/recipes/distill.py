@@ -19,9 +19,9 @@ from vtoon.image import grid, to_tensor, to_uint8
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.models.discriminator import PatchDiscriminator
 from vtoon.models.face_embedding import FaceEmbedding
-from vtoon.models.face_net import POOL
+from vtoon.models.face_net import PARTS, POOL
 from vtoon.models.style_codes import StyleCodes
-from vtoon.ops import EqualConv2d, EqualLinear, ModulatedConv2d, channels_last_
+from vtoon.ops import EqualConv2d, EqualLinear, ModulatedConv2d, arithmetic, channels_last_
 from vtoon.train.distributed import rank
 from vtoon.train.ema import EMA
 from vtoon.train.losses import crop_consistency, discriminator_loss, feature_l1, generator_loss, gradient_l1
@@ -32,6 +32,8 @@ from vtoon.weights.checkpoint import save_checkpoint
 
 EQUALIZED = (EqualLinear, EqualConv2d, ModulatedConv2d, StyleCodes)
 FIELD_WEIGHT = 20.0  # fields are a few hundredths of the distance between the eyes
+FEATURES = [PARTS.index(name) for name in ("eyes", "mouth", "drawn")]
+FOCUS = 2.0  # how much more their pixels count
 GROUND = 8.0  # of the looks' colour matrices
 MODULATED, UNIT = 5.0, 3.0  # rates of modulated convolutions, and of other equalized layers and codes, over plain ones
 
@@ -52,6 +54,7 @@ class DistillOptions:
     feat_loss: float = 5.0  # feature matching in the discriminator
     ema: float = 0.998
     seed: int = 0
+    dtype: torch.dtype = torch.float32  # of the drawing network and its discriminator; weights and losses stay fp32
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,7 @@ class Batch:
     face_eyes: Tensor  # [M, 1] px
 
     @classmethod
-    def of(cls, pairs: list[Pair], faces: list[FaceSample], tones: Tensor, device: torch.device) -> Batch:
-        """`tones`: [all faces, 7]."""
+    def of(cls, pairs: list[Pair], faces: list[FaceSample], device: torch.device) -> Batch:
         column = lambda samples: torch.tensor([[s.eye_distance] for s in samples], device=device)  # noqa: E731
         return cls(
             x=to_tensor(np.stack([p.photo for p in pairs]), device),
@@ -79,7 +81,7 @@ class Batch:
             parts=_masks([p.parts for p in pairs], device),
             look=torch.tensor([p.look for p in pairs], device=device),
             eye_distance=column(pairs),
-            tones=tones[[p.face for p in pairs]].to(device),
+            tones=torch.stack([p.tones for p in pairs]).to(device),
             faces=to_tensor(np.stack([f.photo for f in faces]), device),
             face_parts=_masks([f.parts for f in faces], device),
             fields=torch.from_numpy(np.stack([f.fields for f in faces])).to(device),
@@ -90,6 +92,12 @@ class Batch:
     def drawn(self) -> tuple[Tensor, ...]:
         """What `BuiltinVToonify.draw` takes."""
         return self.x, self.parts, self.look, self.eye_distance, self.tones
+
+    @property
+    def focus(self) -> Tensor:
+        """Weight of each pixel [N, 1, S, S]: a face is told by its eyes and mouth, which are a twentieth of it."""
+        features = self.parts[:, FEATURES].sum(1, keepdim=True).clamp(max=1)
+        return 1 + FOCUS * F.interpolate(features, scale_factor=POOL, mode="bilinear")
 
 
 def _masks(parts: list[np.ndarray], device: torch.device) -> Tensor:
@@ -135,7 +143,7 @@ class VToonifyDistill:
             self._batches = prefetch(map(self._samples, _count(step)), depth=3)
         self._set_lr(step)
         self.step = step
-        return Batch.of(*next(self._batches), self.teacher.tones, self.device)
+        return Batch.of(*next(self._batches), self.device)
 
     def close(self) -> None:
         """End the thread that makes batches ahead; `next_batch` starts another."""
@@ -157,18 +165,22 @@ class VToonifyDistill:
 
     def generator_terms(self, b: Batch) -> dict[str, Tensor]:
         o = self.options
-        fake = self.model.draw(*b.drawn)
+        fake = self._draw(*b.drawn)
         self._fake = fake.detach()
-        terms = {"rec": o.rec_loss * F.l1_loss(fake, b.target), "grad": o.grad_loss * gradient_l1(fake, b.target)}
+        focus = b.focus
+        terms = {
+            "rec": o.rec_loss * F.l1_loss(fake * focus, b.target * focus),
+            "grad": o.grad_loss * gradient_l1(fake * focus, b.target * focus),
+        }
         if self.perceptual and o.perc_loss:
             features = self.perceptual.features
             with torch.no_grad():
                 wanted = features(b.target)
             terms["perc"] = o.perc_loss * feature_l1(features(fake), wanted)
         if self.step >= self.adv_start:
-            logits, seen = self.disc(fake, b.look)
+            logits, seen = self._judge(fake, b.look)
             with torch.no_grad():
-                _, wanted = self.disc(b.target, b.look)
+                _, wanted = self._judge(b.target, b.look)
             terms["adv"] = o.adv_loss * generator_loss(logits)
             terms["feat"] = o.feat_loss * feature_l1(seen, wanted)
         ramp = max(self.step / (o.steps / 2) - 1, 0.0)  # VToonify: zero for half the run, then up to the full weight
@@ -183,15 +195,23 @@ class VToonifyDistill:
         rng = np.random.default_rng([self.options.seed, 7, self.step])
         top, left = rng.integers(0, b.x.shape[-1] - size, 2)
         top, left = (int(v) // POOL * POOL for v in (top, left))
-        draw = lambda both: self.model.draw(both[:, :3], F.avg_pool2d(both[:, 3:], POOL), *own)  # noqa: E731
+        draw = lambda both: self._draw(both[:, :3], F.avg_pool2d(both[:, 3:], POOL), *own)  # noqa: E731
         x = torch.cat([b.x, F.interpolate(b.parts, scale_factor=POOL)], 1)[:half]
         own = [t[:half] for t in b.drawn[2:]]
         return crop_consistency(draw, x, fake[:half], size, (top, left))
 
     def discriminator_terms(self, b: Batch) -> dict[str, Tensor]:
-        real, _ = self.disc(b.target, b.look)
-        fake, _ = self.disc(self._fake, b.look)
+        real, _ = self._judge(b.target, b.look)
+        fake, _ = self._judge(self._fake, b.look)
         return {"loss": discriminator_loss(real, fake)}
+
+    def _draw(self, *drawn: Tensor) -> Tensor:
+        return self.model.draw(*drawn, dtype=self.options.dtype)
+
+    def _judge(self, x: Tensor, look: Tensor) -> tuple[Tensor, list[Tensor]]:
+        with arithmetic(self.device, self.options.dtype):
+            logits, features = self.disc(x, look)
+        return logits.float(), [f.float() for f in features]
 
     def face_terms(self, b: Batch) -> dict[str, Tensor]:
         fields, parts = self.model.face(b.faces, b.face_eyes)
@@ -206,7 +226,7 @@ class VToonifyDistill:
         """Rows of photo, target, result on fixed samples, one or more for each look."""
         rng = np.random.default_rng(12345)
         pairs = [self.teacher.pair(rng, look=i % len(self.teacher.looks)) for i in range(16)]
-        b = Batch.of(pairs, [self.teacher.face_sample(rng)], self.teacher.tones, self.device)
+        b = Batch.of(pairs, [self.teacher.face_sample(rng)], self.device)
         result = to_uint8(self.ema.module.draw(*b.drawn))
         rows = [[p.photo for p in pairs], [p.drawing for p in pairs], list(result)]
         return np.concatenate([grid([row[:8] for row in rows]), grid([row[8:] for row in rows])])
