@@ -85,10 +85,18 @@ def test_flags_of_other_networks_say_that_they_have_no_effect(tmp_path, transfer
         9,
         "--device",
         "cpu",
+        "--parse_every",
+        3,
+        "--compile",
     )
     assert ended.code == 0 and (tmp_path / "out" / "a_vtoonify_t.mp4").is_file()
     lines = ended.err.splitlines()
-    assert len(lines) == 3 and "--exstyle_path" in lines[0] and "--backbone" in lines[1] and "--padding" in lines[2]
+    assert (
+        len(lines) == 3
+        and "--exstyle_path, --parse_every, --compile" in lines[0]
+        and "--backbone" in lines[1]
+        and "--padding" in lines[2]
+    )
 
 
 def test_several_inputs_skip_what_is_finished(tmp_path, transfer, make_clip):

@@ -11,7 +11,7 @@ from tiny import TINY
 from vtoon.models.bake import bake
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.models.vtoonify import VToonify, VToonifyConfig
-from vtoon.ops import Upsample, doubled
+from vtoon.ops import Upsample, doubled, fir_kernel
 
 PUBLISHED = VToonifyConfig(in_size=64, out_size=256, in_channels=22, style_dim=16, mapping_layers=2, stem_channels=4,
                            channels=dict.fromkeys((4, 8, 16, 32, 64, 128, 256), 8))  # fmt: skip
@@ -64,3 +64,12 @@ def test_the_built_in_model_bakes_itself_where_one_style_is_drawn():
     expected = model(x, look, palette, degree, eyes)  # gradients wanted: nothing is baked
     with torch.no_grad():
         assert close(model(x, look, palette, degree, eyes), expected.detach())
+
+
+def test_a_file_with_another_upsampling_filter_is_drawn_with_it():
+    torch.manual_seed(0)
+    net = VToonify(dataclasses.replace(PUBLISHED, backbone="toonify")).eval().requires_grad_(False)
+    for layer in net.synthesis.to_rgbs:
+        layer.upsample.kernel.copy_(fir_kernel((1.0, 1.0, 1.0, 1.0), gain=4.0))
+    style, d, x = torch.randn(1, net.config.num_latents, 16), torch.ones(1, 1), torch.randn(1, 22, 40, 48)
+    assert close(bake(net, style, d)(x, style, d), net(x, style, d))

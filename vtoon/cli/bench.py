@@ -64,7 +64,7 @@ def _facts(report: Report) -> Iterator[str]:
     yield f"regions drawn    {regions}{', ...' if len(report.regions) > 4 else ''}"
     yield f"model            {report.gflop_256:.2f} GFLOP at 256x256, {ratios['gflop_per_frame']:.2f} for a frame"
     yield f"model alone      {report.model_gflops:.0f} GFLOP/s at {report.timed_region}"
-    yield f"machine's peak   {report.peak_gflops:.0f} GFLOP/s (best of dense 3x3 convolutions, fp32)"
+    yield f"machine's peak   {report.peak_gflops:.0f} GFLOP/s (best of dense 3x3 convolutions, {report.dtype})"
     alone, beside = ratios["model_of_peak"], ratios["model_of_peak_in_pipeline"]
     yield f"model / peak     {alone:.2f} alone, {beside:.2f} beside the other stages"
     yield f"rest / model     {ratios['rest_of_model']:.2f} (time of all that is not the model, less is better)"

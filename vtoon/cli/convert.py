@@ -35,9 +35,10 @@ class Convert:
 
     def run(self) -> None:
         from vtoon.weights.converted import read_vtoonify, write_vtoonify
+        from vtoon.weights.published import is_network_pickle
 
         show_notices(self.messages)
-        if self.source.suffix == ".pkl":
+        if is_network_pickle(self.source):
             self._generator()
             return
         with new_file(self.target, ".safetensors", self.source, self.overwrite) as part:

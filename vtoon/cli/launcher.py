@@ -123,8 +123,9 @@ class StyleTransfer:
     def _without_effect(self, stylizer: Stylizer, placement: str, kinds: list[str | None]) -> Iterator[str]:
         """One line for each flag that was given and changes nothing here."""
         given = [f"--{name}" for name in PUBLISHED_ONLY if getattr(self, name)]
+        given += ["--parse_every"] * (self.speed.parse_every > 1) + ["--compile"] * self.speed.compile
         if stylizer.checkpoint.upscale == 1 and given:
-            yield f"no effect: {', '.join(given)} (the built-in kind of model has no such network)"
+            yield f"no effect: {', '.join(given)} (the built-in kind of model has no use for it)"
         if stylizer.checkpoint.upscale == 1 and self.backbone == "toonify":
             yield "--backbone toonify only names the result: the model itself knows what it is"
         if self.video and "image" in kinds:

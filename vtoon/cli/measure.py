@@ -49,6 +49,7 @@ class Report:
     gflop_total: float  # of all regions
     timed_region: str
     model_gflops: float  # GFLOP/s of the model with nothing beside it
+    dtype: str  # in which the model computes, and the peak is taken
     peak_gflops: float  # GFLOP/s of the fastest dense convolution
     peak_memory_mb: float
     peak_gpu_memory_mb: float
@@ -113,7 +114,8 @@ def measure(content: Path, ckpt: Path | None, device: str, progress: Progress | 
         gflop_total=sum(cost[size] * n for size, n in stylizer.drawn.items()),
         timed_region=f"{region[1]}x{region[0]}",
         model_gflops=cost[region] / best_seconds(lambda: engine.draw([_region(region)]), stylizer.device),
-        peak_gflops=peak_gflops(stylizer.device),
+        dtype=str(engine.painter.dtype).removeprefix("torch."),
+        peak_gflops=peak_gflops(stylizer.device, engine.painter.dtype),
         peak_memory_mb=memory[0],
         peak_gpu_memory_mb=memory[1],
     )
@@ -131,13 +133,15 @@ def gflop(engine: Engine, size: tuple[int, int]) -> float:
 
 
 @torch.inference_mode()
-def peak_gflops(device: torch.device) -> float:
-    """GFLOP/s of the fastest dense 3x3 convolution, float32."""
+def peak_gflops(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
+    """GFLOP/s of the fastest dense 3x3 convolution."""
     best = 0.0
     for n, channels, side in GPU_PEAK_SHAPES if device.type == "cuda" else PEAK_SHAPES:
         for layout in (torch.contiguous_format, torch.channels_last):
-            x = torch.randn(n, channels, side, side, device=device).contiguous(memory_format=layout)
-            weight = torch.randn(channels, channels, 3, 3, device=device).contiguous(memory_format=layout)
+            x, weight = (
+                torch.randn(*shape, device=device, dtype=dtype).contiguous(memory_format=layout)
+                for shape in ((n, channels, side, side), (channels, channels, 3, 3))
+            )
             seconds = best_seconds(lambda x=x, weight=weight: F.conv2d(x, weight, padding=1), device)
             best = max(best, 2 * 9 * n * channels**2 * side**2 / seconds / 1e9)
     return best

@@ -99,9 +99,10 @@ class BakedToRGB(nn.Module):
         super().__init__()
         self.register_buffer("weight", _modulated(layer.conv, style))
         self.register_buffer("bias", layer.bias.flatten())
+        self.upsample = doubled if layer.upsample.binomial else layer.upsample
 
     def forward(self, x: Tensor, style: Tensor, skip: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias) + doubled(skip)
+        return F.conv2d(x, self.weight, self.bias) + self.upsample(skip)
 
 
 def _modulated(conv: ModulatedConv2d, style: Tensor) -> Tensor:

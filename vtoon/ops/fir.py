@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -58,6 +60,11 @@ class Upsample(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("kernel", fir_kernel(gain=4.0))
+
+    @cached_property
+    def binomial(self) -> bool:
+        """Whether the filter is the usual one, for which there is `doubled`; a file may hold another."""
+        return torch.equal(self.kernel.cpu(), fir_kernel(gain=4.0))
 
     def forward(self, x: Tensor) -> Tensor:
         return upfirdn2d(x, self.kernel, up=2, pad=(2, 1))

@@ -34,7 +34,7 @@ class Kind(Enum):
     RAFT = "optical flow network RAFT (raft-things.pth)", "--raft_path"
     STYLE_CODES = "style codes (exstyle_code.npy)", "--exstyle_path"
     DIRECTIONS = "editing directions (directions.npy)", "--direction_path"
-    NETWORKS = "StyleGAN2-ADA network pickle", "what asks for a network pickle"
+    NETWORKS = "StyleGAN2-ADA network pickle", "vtoon convert, which makes a .pt of it"
 
     def __init__(self, title: str, taken_by: str) -> None:
         self.title, self.taken_by = title, taken_by
@@ -61,6 +61,7 @@ SIGNATURES = (
     Signature(Kind.RAFT, (r"fnet\.conv1\.weight", r"update_block\..*"), "module."),
     Signature(Kind.RAFT, (r"fnet\.conv1\.weight", r"update_block\..*")),
 )
+PICKLE = b"\x80"  # the first byte of every pickle since protocol 2
 WRAPPERS = ("g_ema", "g", "state_dict")  # under which a file keeps its state dict; without one it is a state dict
 
 
@@ -90,7 +91,7 @@ def recognise(path: str | Path) -> PublishedFile:
         return _recognise_npy(path)
     if is_torch_file(head):
         return _recognise_torch(path)
-    if head.startswith(b"\x80"):
+    if head.startswith(PICKLE):
         networks = load_networks(path)
         tensors = {f"{name}.{key}": tensor for name, net in networks.items() for key, tensor in net.state.items()}
         return PublishedFile(path, Kind.NETWORKS, tensors, {name: net.kwargs for name, net in networks.items()})
@@ -128,6 +129,11 @@ def load_style_codes(path: str | Path) -> dict[str, Tensor]:
 def load_directions(path: str | Path) -> Tensor:
     """Editing directions: float32 [n, L, 512] in W+."""
     return load(path, Kind.DIRECTIONS).tensors["directions"]
+
+
+def is_network_pickle(path: str | Path) -> bool:
+    """Whether a file can be a network pickle, by its first byte. Raises VtoonError where there is no file."""
+    return _head(Path(path)).startswith(PICKLE)
 
 
 def _head(path: Path) -> bytes:
