@@ -66,6 +66,6 @@ def test_a_pickle_becomes_a_file_that_other_tools_read(net, theirs, tmp_path, co
 
 
 def test_a_pickle_without_the_averaged_generator_writes_nothing(tmp_path, command):
-    save_networks(tmp_path / "d.pkl", {"D": {"b4.out.bias": torch.zeros(1)}})
-    assert "G_ema" in command("convert", tmp_path / "d.pkl", tmp_path / "d.pt").line
-    assert [path.name for path in tmp_path.iterdir()] == ["d.pkl"]
+    save_networks(tmp_path / "d.network", {"D": {"b4.out.bias": torch.zeros(1)}})
+    assert "G_ema" in command("convert", tmp_path / "d.network", tmp_path / "d.pt").line
+    assert [path.name for path in tmp_path.iterdir()] == ["d.network"]
