@@ -1,11 +1,15 @@
 """An exported file draws what PyTorch draws, at any size, and runs in the pipeline."""
 
+import shutil
+
 import numpy as np
 import pytest
+import torch
 
 import vtoon
 from vtoon.errors import VtoonError
-from vtoon.export import OnnxModel
+from vtoon.export import OnnxModel, providers
+from vtoon.image import save_image
 
 pytest.importorskip("onnxruntime")
 
@@ -50,7 +54,30 @@ def test_a_published_model_needs_a_face_or_the_colours_of_the_style(command, pub
     assert got.shape == wanted.shape and np.abs(wanted.astype(int) - got).max() <= 1
 
 
+def test_a_photo_without_a_face_is_refused(command, published_folder, small_encoder, tmp_path):
+    save_image(tmp_path / "wall.png", np.full((200, 200, 3), 120, np.uint8))
+    model = published_folder / "vtoonify_d_x" / "vtoonify_s_d.pt"
+    ended = command("export", tmp_path / "x.onnx", "--ckpt", model, "--face", tmp_path / "wall.png")
+    assert ended.code == 1 and "no face was found" in ended.line and not (tmp_path / "x.onnx").exists()
+
+
+def test_a_specialised_file_needs_no_face_and_says_what_it_draws(command, published_folder, tmp_path):
+    home = tmp_path / "vtoonify_d_x"
+    shutil.copytree(published_folder / "vtoonify_d_x", home)
+    (tmp_path / "faceparsing.pth").symlink_to(published_folder / "faceparsing.pth")
+    (home / "vtoonify_s_d.pt").rename(home / "vtoonify_s003_d0.5_c.pt")
+    ended = command("export", tmp_path / "x.onnx", "--ckpt", home / "vtoonify_s003_d0.5_c.pt")
+    assert ended.code == 0 and "003" in ended.out
+    assert "style 3 only" in ended.err and "degree 0.5 only" in ended.err and "colours of the style" in ended.err
+
+
+def test_the_device_chooses_what_computes():
+    assert providers(torch.device("cpu")) == ["CPUExecutionProvider"]
+    (name, own), last = providers(torch.device("cuda:1"))
+    assert (name, own["device_id"], last) == ("CUDAExecutionProvider", 1, "CPUExecutionProvider")
+
+
 def test_a_file_that_is_not_one(tmp_path):
     (tmp_path / "x.onnx").write_bytes(b"hello")
     with pytest.raises(VtoonError, match="not a file of vtoon export"):
-        OnnxModel(tmp_path / "x.onnx")
+        OnnxModel(tmp_path / "x.onnx", torch.device("cpu"))

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from vtoon.engine import Job
 from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector, align_face, crop_face, published_crop
+from vtoon.faces.detect import QUICK, THOROUGH
 from vtoon.image import to_tensor
 from vtoon.parsing import ParsingSmoother, neighbours
-from vtoon.parsing_map import ParsingMap
-from vtoon.published import PublishedModel
+from vtoon.published import BAKED, PublishedModel
 from vtoon.stylize import StylizeOptions, Stylizer, load
 from vtoon.types import Frame, TrackedFrame
 
@@ -132,13 +132,40 @@ def test_parsing_maps_from_a_file_are_used(stylizer, portrait, tmp_path):
     assert not np.array_equal(render(1)[0].image, plain)
     with pytest.raises(VtoonError, match="the clip has more"):
         render(2)
-    half = maps.reshape(1, 19, height // 2, 2, width // 2, 2).mean((3, 5))  # of the region at another scale
-    (job,) = next(ParsingMap(save(tmp_path / "map.npy", half)).attached(iter([[Job(portrait[:height, :width], 64.0)]])))
-    assert tuple(job.parsing.shape) == (19, height, width)
     save(tmp_path / "map.npy", maps[:, :, :-8])
     engine = stylizer.engine(StylizeOptions(**options, parsing_map=tmp_path / "map.npy"))
     with pytest.raises(VtoonError, match="but the region is"):
         render(1)
+
+
+def test_without_the_crop_the_whole_frame_is_drawn_as_published(stylizer, portrait, tmp_path):
+    """VToonify without --scale_image: the frame as it is, four times as large; maps of it fit to the pixel."""
+    image = portrait[:160, 40:240]
+    expected = by_hand(stylizer.checkpoint, [image], 2, 0.4, True)[0]
+    options = {"style": 2, "style_degree": 0.4, "color_transfer": True, "placement": "full"}
+    drawn = stylizer.stylize_image(image, **options, exact=True)
+    assert drawn.shape == (640, 800, 3) and np.abs(drawn.astype(int) - expected).max() <= 1
+    maps = save(tmp_path / "map.npy", np.random.default_rng(0).normal(0, 9, (1, 19, 160, 200)).astype(np.float32))
+    with_maps = stylizer.stylize_image(image, **options, parsing_map=maps, dtype="fp32")
+    assert with_maps.shape == drawn.shape and not np.array_equal(with_maps, drawn)
+
+
+def test_each_face_is_looked_at_once_however_many_there_are(stylizer, portrait, monkeypatch):
+    painter, asked = stylizer.engine(StylizeOptions(style=2)).painter, []
+    real = PublishedModel.face_style
+    monkeypatch.setattr(PublishedModel, "face_style", lambda *args: asked.append(1) or real(*args))
+    first = [painter.styled(Job(np.roll(portrait, track, 1), 64.0, track))[1] for track in range(6)]
+    again = [painter.styled(Job(portrait, 64.0, track))[1] for track in range(6)]
+    assert len(asked) == 6 and len(painter.nets) == BAKED
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_a_region_without_a_face_is_searched_hard_but_once(stylizer, monkeypatch):
+    painter, efforts = stylizer.engine(StylizeOptions(style=2)).painter, []
+    monkeypatch.setattr(painter.detector, "detect", lambda image, effort: efforts.append(effort) or [])
+    for _ in range(3):
+        painter.styled(Job(np.zeros((64, 64, 3), np.uint8), 64.0, 7))
+    assert efforts == [THOROUGH, QUICK, QUICK]
 
 
 def smoothed_by_hand(images, parser, estimate, window):

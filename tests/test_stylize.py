@@ -1,5 +1,6 @@
 """The straight line, on a tiny random model: what the pipeline promises whatever the model draws."""
 
+import weakref
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,7 @@ import vtoon
 from vtoon.clock import StageClock
 from vtoon.engine import Engine, Job, pick_device, pick_dtype
 from vtoon.errors import VtoonError
+from vtoon.memory import free_bytes
 from vtoon.stylize import StylizeOptions, Stylizer
 from vtoon.types import Frame
 from vtoon.video import VideoReader, VideoWriter
@@ -69,6 +71,31 @@ def test_engine_halves_a_batch_that_does_not_fit(stylizer, monkeypatch):
     assert seen == [4, 2, 1, 1, 2, 1, 1]
 
 
+def test_a_failed_attempt_holds_no_memory_while_the_next_one_runs(stylizer, monkeypatch):
+    engine, held = engine_of(stylizer, batch_size=2), []
+
+    class Limited:
+        rounding, bytes_per_pixel, dtype = True, 1, torch.float32
+
+        def __call__(self, x, jobs):
+            assert not [ref for ref in held if ref() is not None]
+            features = torch.zeros(8)
+            held.append(weakref.ref(features))
+            if len(x) > 1:
+                raise torch.OutOfMemoryError
+            return x
+
+    monkeypatch.setattr(engine, "painter", Limited())
+    assert len(engine.draw([Job(np.zeros((16, 16, 3), np.uint8), 80.0)] * 2)) == 2
+
+
+def test_what_pytorch_keeps_of_a_gpu_counts_as_free(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 70)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 20)
+    assert free_bytes(torch.device("cuda")) == 150
+
+
 def test_a_region_that_no_memory_holds_is_refused_before_it_is_tried(stylizer, monkeypatch):
     jobs = [Job(np.zeros((64, 64, 3), np.uint8), 80.0)] * 3
     engine = engine_of(stylizer, batch_size=3)
@@ -83,6 +110,8 @@ def test_a_region_that_no_memory_holds_is_refused_before_it_is_tried(stylizer, m
 def test_the_arithmetic_suits_the_device(monkeypatch):
     cpu, able = torch.device("cpu"), {"avx512_bf16": True}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert pick_dtype("auto", torch.device("cuda"), half=torch.bfloat16) is torch.float32  # a T4 or V100
     assert pick_dtype("auto", cpu) is torch.bfloat16 and pick_dtype("auto", torch.device("cuda")) is torch.float16
     able["avx512_bf16"] = False
     assert (

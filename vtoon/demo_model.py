@@ -27,7 +27,7 @@ from vtoon.engine import Engine, pick_device
 from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector, crop_face, published_crop
 from vtoon.image import load_image
-from vtoon.placement import PUBLISHED_EYES, Crop
+from vtoon.placement import Crop
 from vtoon.published import PublishedModel
 from vtoon.stylize import StylizeOptions, Stylizer, load
 from vtoon.types import CropBox, Frame, TrackedFrame
@@ -133,7 +133,8 @@ class Model:
         """
         image = _picture(aligned_face)
         engine = self._engine(instyle, exstyle, style_degree, style_type, image.shape[:2])
-        (drawn,) = self._stylizer.render(iter([TrackedFrame(Frame(image))]), self._whole(image.shape[:2]), engine, 1)
+        whole = Crop.whole(image.shape[:2], self._model.upscale)
+        (drawn,) = self._stylizer.render(iter([TrackedFrame(Frame(image))]), whole, engine, 1)
         return drawn.image, f"the picture is drawn as {style_type}"
 
     @explained(None)
@@ -146,7 +147,8 @@ class Model:
             size = reader.info.height, reader.info.width
             engine = self._engine(instyle, exstyle, style_degree, style_type, size)
             frames = (TrackedFrame(frame) for frame in islice(reader, self.frame_cap))
-            for drawn in self._stylizer.render(frames, self._whole(size), engine, engine.batch_size):
+            whole = Crop.whole(size, self._model.upscale)
+            for drawn in self._stylizer.render(frames, whole, engine, engine.batch_size):
                 writer.write(drawn)
         return str(path), f"{writer.frames} frames are drawn as {style_type}{self._left_out(reader)}"
 
@@ -154,7 +156,7 @@ class Model:
         """Read the file of a style type, unless it is the loaded one, and return its exstyle."""
         path, style_id = find_type(style_type)
         if self._stylizer is None or self._model.path != path:
-            stylizer = load(path, self.device.type)
+            stylizer = load(path, str(self.device))
             if self._stylizer:
                 stylizer.checkpoint.share(self._model)
             self._stylizer, self.style_type = stylizer, None
@@ -193,11 +195,6 @@ class Model:
         engine = self._stylizer.engine(options)
         engine.painter.draw_as(instyle, exstyle)
         return engine
-
-    def _whole(self, size: tuple[int, int]) -> Crop:
-        """Frames of (height, width) as they are."""
-        height, width = size
-        return Crop(CropBox(1.0, height, width, 0, 0, width, height), PUBLISHED_EYES, self._model.upscale)
 
     def _left_out(self, reader: VideoReader) -> str:
         """What to add to a message about a video."""

@@ -62,7 +62,8 @@ def pick_dtype(name: str, device: torch.device, half: torch.dtype = torch.float1
     if name != "auto":
         return DTYPES[name]
     if device.type == "cuda":
-        return half
+        able = half is not torch.bfloat16 or torch.cuda.is_bf16_supported(including_emulation=False)
+        return half if able else torch.float32
     able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     native = able.get("avx512_bf16") or able.get("amx_bf16")
     return torch.bfloat16 if device.type == "cpu" and native else torch.float32
@@ -150,18 +151,25 @@ class Engine:
         height, width = jobs[0].image.shape[:2]
         padded = np.stack([pad_to_multiple(job.image)[0] for job in jobs])
         x = to_tensor(padded, self.device).contiguous(memory_format=torch.channels_last)
-        try:
-            y = self._finite(x, jobs)
-        except torch.OutOfMemoryError:
-            if len(jobs) == 1:
-                raise VtoonError(
-                    f"a region of {width}x{height} px does not fit into the memory of {self.device}; {SMALLER}, "
-                    "or use --device cpu"
-                ) from None
+        y = self._attempt(x, jobs)
+        if y is None and len(jobs) == 1:
+            raise VtoonError(
+                f"a region of {width}x{height} px does not fit into the memory of {self.device}; {SMALLER}, "
+                "or use --device cpu"
+            )
+        if y is None:
             half = len(jobs) // 2
             return self._run(jobs[:half]) + self._run(jobs[half:])
         scale = y.shape[2] // x.shape[2]
         return list(to_uint8(y[:, :, : height * scale, : width * scale], self.painter.rounding))
+
+    def _attempt(self, x: torch.Tensor, jobs: Sequence[Job]) -> torch.Tensor | None:
+        """What the painter draws; None where it does not fit into memory. A function of its own, so that what the
+        failed attempt holds is let go before the next one."""
+        try:
+            return self._finite(x, jobs)
+        except torch.OutOfMemoryError:
+            return None
 
     def _finite(self, x: torch.Tensor, jobs: Sequence[Job]) -> torch.Tensor:
         """What the painter draws; where 16 bits do not hold its numbers, from now on in 32."""

@@ -116,16 +116,25 @@ def fed(session: object, x: np.ndarray, eye_distance: float) -> dict[str, np.nda
     return {node.name: values[node.name] for node in session.get_inputs()}
 
 
+def providers(device: torch.device) -> list:
+    """What of ONNX Runtime computes on a device, the CPU last: it takes over what the others do not know."""
+    own = {
+        "cuda": [("CUDAExecutionProvider", {"device_id": device.index or 0})],
+        "mps": ["CoreMLExecutionProvider"],
+    }
+    return [*own.get(device.type, []), "CPUExecutionProvider"]
+
+
 class OnnxModel:
     """An exported file: a model with one style."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: torch.device) -> None:
         """Raises VtoonError where ONNX Runtime is not installed or the file is not one that `vtoon export` wrote."""
         with needs_extra("export"):
             import onnxruntime
         self.path = Path(path)
         try:
-            self.session = onnxruntime.InferenceSession(self.path, providers=onnxruntime.get_available_providers())
+            self.session = onnxruntime.InferenceSession(self.path, providers=providers(device))
             about = json.loads(self.session.get_modelmeta().custom_metadata_map["vtoon"])
             name, self.upscale, self.rounding = about["style"], int(about["upscale"]), bool(about["rounding"])
         except Exception as error:  # ONNX Runtime's errors share no base class

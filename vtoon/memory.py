@@ -15,8 +15,9 @@ KEPT = 2**31 - 1  # bytes at the heap's end that are not given back
 
 def free_bytes(device: torch.device) -> int:
     """What can still be allocated on a device, about. Apple's devices share the machine's memory."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "cuda":  # what PyTorch keeps for later counts as free, though not to the driver
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     return psutil.virtual_memory().available
 
 

@@ -83,6 +83,12 @@ class Crop:
         box = published_crop(face, size, scaled, eyes)
         return cls(box, face.eye_distance * box.scale, upscale)
 
+    @classmethod
+    def whole(cls, size: tuple[int, int], upscale: int) -> Crop:
+        """Frames of `size` (height, width) as they are: what VToonify draws without --scale_image."""
+        height, width = size
+        return cls(CropBox(1.0, height, width, 0, 0, width, height), PUBLISHED_EYES, upscale)
+
     def regions(self, tracked: TrackedFrame) -> list[Region]:
         return [Region(Job(crop_face(tracked.frame.image, self.box), self.eye_distance), self.box)]
 

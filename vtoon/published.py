@@ -18,6 +18,7 @@ from vtoon.companions import AveragedEncoder, Companions, built, load_encoder, l
 from vtoon.engine import Job, Painter
 from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector, align_face
+from vtoon.faces.detect import QUICK, THOROUGH
 from vtoon.flow import FlowEstimator
 from vtoon.image import to_tensor
 from vtoon.models.bake import bake
@@ -37,6 +38,8 @@ BYTES_PER_PIXEL = 12_000  # of memory, for each pixel of a region: 10,000 were m
 PARSING_WEIGHT = 1 / 16  # of the logits beside RGB in [-1, 1]
 ALIGNED = 256  # px, what the style encoder sees
 BAKED = 4  # networks kept, one for each face
+STYLES = 256  # style codes kept: 36 KB each
+GRAPHS_SAFE = (2, 15)  # PyTorch before it keeps CUDA graphs for one thread only, and every video is drawn in its own
 
 
 class PublishedModel:
@@ -147,7 +150,9 @@ class PublishedPainter(Painter):
         self.degree = torch.full((1, 1), float(degree), device=device)
         self.exemplar = model.exemplar(style, device)
         self.detector = FaceDetector()
-        self.nets: OrderedDict[int, tuple[VToonify, Tensor]] = OrderedDict()  # by track, the latest last
+        self.nets: OrderedDict[int, VToonify] = OrderedDict()  # by track, the latest last
+        self.styles: OrderedDict[int, Tensor] = OrderedDict()  # the same; of a face once and for all
+        self.missed: set[int] = set()  # tracks whose face was not found at the first look
 
     def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
         """Jobs with their parsing, from the file or smoothed over time, a window of frames behind."""
@@ -200,33 +205,38 @@ class PublishedPainter(Painter):
 
     def styled(self, job: Job) -> tuple[VToonify, Tensor]:
         """The network with the style of this face worked into it, and that style, w+ [1, L, 512]."""
-        if job.track not in self.nets:
+        if job.track not in self.styles:
             style, certain = self._style(job)
             if not certain:
                 return bake(self.net, style, self.degree), style
-            self._keep(job.track, style)
+            _keep(self.styles, job.track, style, STYLES)
+        if job.track not in self.nets:
+            _keep(self.nets, job.track, self._fast(self.styles[job.track]), BAKED)
         self.nets.move_to_end(job.track)
-        return self.nets[job.track]
+        self.styles.move_to_end(job.track)
+        return self.nets[job.track], self.styles[job.track]
 
-    def _keep(self, track: int, style: Tensor) -> None:
+    def _fast(self, style: Tensor) -> VToonify:
         net = bake(self.net, style, self.degree)
-        if self.compiled:
-            net = torch.compile(net, mode="reduce-overhead" if self.device.type == "cuda" else None)
-        self.nets[track] = net, style
-        if len(self.nets) > BAKED:
-            self.nets.popitem(last=False)
+        if not self.compiled:
+            return net
+        graphs = self.device.type == "cuda" and torch.__version__ >= GRAPHS_SAFE
+        return torch.compile(net, mode="reduce-overhead" if graphs else None)
 
     def draw_as(self, own: Tensor, exemplar: Tensor | None = None, track: int = 0) -> None:
         """Draw a face in given codes, w+ [1, L, 512]: its own, and an artwork's in place of the chosen style's."""
         if exemplar is not None:
             self.exemplar = exemplar.to(self.device)
-        self._keep(track, self._mixed(own.to(self.device)))
+        self.nets.pop(track, None)
+        _keep(self.styles, track, self._mixed(own.to(self.device)), STYLES)
 
     def _style(self, job: Job) -> tuple[Tensor, bool]:
         """w+ of a face [1, L, 512], and whether it is its own for good: until the face is found, a stand-in is used."""
         if self.color_transfer and self.exemplar is not None:
             return self.exemplar, True
-        faces = self.detector.detect(job.image)
+        faces = self.detector.detect(job.image, QUICK if job.track in self.missed else THOROUGH)
+        if not faces:
+            self.missed.add(job.track)
         if not faces and self.exemplar is not None:
             return self.exemplar, False
         face = faces[0] if faces else None
@@ -239,6 +249,13 @@ class PublishedPainter(Painter):
             return own
         first_own = own.shape[1] if self.color_transfer else NUM_STRUCTURE_LAYERS
         return torch.cat([self.exemplar[:, :first_own], own[:, first_own:]], 1)
+
+
+def _keep(kept: OrderedDict, key: int, value: object, most: int) -> None:
+    """Add the latest; beyond `most` the one that was not used for the longest time is dropped."""
+    kept[key] = value
+    if len(kept) > most:
+        kept.popitem(last=False)
 
 
 def _whole(image: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from vtoon.flow import FlowEstimator, find_estimator, steady
 from vtoon.image import load_image
 from vtoon.placement import PUBLISHED_EYES, Crop, Full, PassThrough, Paste, Placement, Region, wanted_eyes
 from vtoon.published import Companions, PublishedModel, PublishedPainter
-from vtoon.types import Frame, Landmarks, Rendered, TrackedFace, TrackedFrame
+from vtoon.types import Frame, Landmarks, Rendered, Style, TrackedFace, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter, batched, prefetch
 from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from vtoon.weights.converted import is_converted
@@ -46,7 +46,7 @@ class StylizeOptions:
     padding: tuple[int, int, int, int] = (200, 200, 200, 200)  # of a crop: left, right, top, bottom at 64 px
     batch_size: int | None = None  # None: chosen from size and memory
     steady: bool = True
-    exact: bool = False  # a published model frame for frame as the published code: crop, nothing smoothed over time
+    exact: bool = False  # a published model frame for frame as the published code: crop or full, fp32, unsmoothed
     parsing_map: Path | None = None  # of a published model: smoothed parsing from a file
     parse_every: int = 1  # of a published model, in a video: frames from one parsing to the next
     dtype: str = "auto"  # of the network that draws: fp32, bf16 or fp16
@@ -69,7 +69,8 @@ class StylizeOptions:
         check(self.dtype in ("auto", *DTYPES), "dtype", f"auto, {', '.join(DTYPES)}")
         check(len(self.padding) == 4 and min(self.padding) >= 0, "padding", "four numbers, none negative")
         if self.exact:
-            exactly = {"placement": "crop", "steady": False, "parse_every": 1, "dtype": "fp32"}
+            placement = "full" if self.placement == "full" else "crop"
+            exactly = {"placement": placement, "steady": False, "parse_every": 1, "dtype": "fp32"}
             for name, value in exactly.items():
                 object.__setattr__(self, name, value)
         low, high = DETAIL_RANGE
@@ -113,22 +114,29 @@ class Stylizer:
         return Engine(self._painter(options, moving), self.device, options.batch_size)
 
     def _painter(self, options: StylizeOptions, moving: bool) -> Painter:
-        model, style = self.checkpoint, self.checkpoint.bank.find(options.style)
+        model, chosen = self.checkpoint, self.settled(options)
         if isinstance(model, OnnxModel):
             return OnnxPainter(model)
         dtype = pick_dtype(options.dtype, self.device)
         if not isinstance(model, PublishedModel):
-            chosen = style, options.style_degree, options.color_transfer
             return BuiltinPainter(model.model, *chosen, self.device, dtype)
-        *chosen, _ = model.settled(style, options.style_degree, options.color_transfer)
         flow = self.flow if moving and options.steady else None
         parsing = flow, options.parsing_map, options.parse_every
         return PublishedPainter(model, *chosen, self.device, *parsing, dtype, options.compile)
 
+    def settled(self, options: StylizeOptions) -> tuple[Style, float, bool]:
+        """The style, degree and colour transfer that are drawn: a specialised file knows but one of some.
+
+        Raises VtoonError for a style that does not exist.
+        """
+        model, style = self.checkpoint, self.checkpoint.bank.find(options.style)
+        chosen = style, options.style_degree, options.color_transfer
+        return model.settled(*chosen)[:3] if isinstance(model, PublishedModel) else chosen
+
     def needs_face(self, options: StylizeOptions) -> bool:
         """Whether what is drawn depends on whose face it is beyond what is seen of it."""
-        model = self.checkpoint
-        return isinstance(model, PublishedModel) and not (model.dual and options.color_transfer)
+        *_, color_transfer = self.settled(options)
+        return isinstance(self.checkpoint, PublishedModel) and not (self.checkpoint.dual and color_transfer)
 
     def notes(self, options: StylizeOptions) -> list[str]:
         """What a user should know of how these options suit the model, a line each."""
@@ -231,6 +239,8 @@ class Stylizer:
         detail = PUBLISHED_EYES if upscale > 1 and options.detail == "auto" else options.detail
         if options.placement == "paste":
             return Paste(detail)
+        if options.placement == "full" and upscale > 1 and (options.exact or options.parsing_map):
+            return Crop.whole(size, upscale)
         if options.placement == "full":
             return Full.around(face, size, detail)
         if face is None:
@@ -256,5 +266,5 @@ def load(
     if (path.suffix in TORCH_SUFFIXES and path.is_file()) or is_converted(path):
         return Stylizer(PublishedModel(path, companions), device)
     if path.suffix == ".onnx" and path.is_file():
-        return Stylizer(OnnxModel(path), device)
+        return Stylizer(OnnxModel(path, pick_device(device)), device)
     return Stylizer(load_checkpoint(path), device)

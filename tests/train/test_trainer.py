@@ -1,5 +1,7 @@
 """A stopped and resumed run equals an uninterrupted one, bit for bit; lazy phases; failures are said."""
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +60,34 @@ def test_resumed_run_equals_uninterrupted(teacher, tmp_path):
     second = recipe(teacher)
     assert fit(second, TrainOptions(tmp_path / "parts", 6)) == 6
     assert torch.equal(weights(whole), weights(second))
+
+
+def test_another_training_does_not_go_on_from_this_ones_state(teacher, tmp_path):
+    fit(recipe(teacher), TrainOptions(tmp_path, 1))
+    before = (tmp_path / "state.pt").read_bytes()
+    other = recipe(teacher)
+    other.about["photos"] = "others"
+    with pytest.raises(VtoonError, match=r"a training with photos .*, not others; give yours another --name"):
+        fit(other, TrainOptions(tmp_path, 2))
+    assert (tmp_path / "state.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_step_is_finished_before_the_run_is_saved(teacher, tmp_path, number):
+    whole, stopped = recipe(teacher), recipe(teacher)
+    fit(whole, TrainOptions(tmp_path / "whole", 6))
+    terms = stopped.discriminator_terms
+
+    def interrupted(batch):
+        os.kill(os.getpid(), number)  # G has made its step of this batch, D and F have not
+        return terms(batch)
+
+    phase = next(p for p in stopped.phases if p.name == "D")
+    phase.loss = interrupted
+    assert fit(stopped, TrainOptions(tmp_path / "parts", 6)) == 4  # the discriminator joins at step 3
+    resumed = recipe(teacher)
+    assert fit(resumed, TrainOptions(tmp_path / "parts", 6)) == 6
+    assert torch.equal(weights(whole), weights(resumed))
 
 
 def test_training_lowers_the_loss(teacher, tmp_path):

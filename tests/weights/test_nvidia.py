@@ -66,6 +66,14 @@ def test_numbers_that_are_a_hostile_pickle_are_refused(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_numbers_that_repeat_one_another_are_refused(tmp_path):
+    """A tensor of stride 0 in the place of a storage would let a small file ask for any amount of memory."""
+    torch.save(torch.ones(1).expand(1 << 34), tmp_path / "inner.pt", _use_new_zipfile_serialization=False)
+    inner = (tmp_path / "inner.pt").read_bytes()
+    (tmp_path / "n.pkl").write_bytes(pickle.dumps({"G_ema": trap(torch.storage._load_from_bytes, inner)}))
+    refused(tmp_path / "n.pkl", "unknown way")
+
+
 @pytest.mark.parametrize(
     "size, stride",
     [((1 << 40,), (0,)), ((100,), (1,)), ((2,), (10,)), ((2,), (-1,))],

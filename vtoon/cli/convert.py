@@ -18,7 +18,7 @@ class Convert:
     It draws exactly what the .pt draws, and reading it runs nothing. The style encoder and the parsing network stay
     in files of their own. The licence of the weights stays as well: S-Lab License 1.0, non-commercial.
 
-    Of a StyleGAN2-ADA network pickle (.pkl), the generator becomes a .pt for --stylegan_path; its code is not run.
+    Of a StyleGAN2-ADA network pickle (.pkl), the generator becomes a .pt for StyleGAN2's tools; its code is not run.
     """
 
     source: Annotated[Path, Positional, arg(metavar="IN")]

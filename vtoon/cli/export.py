@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from tyro.conf import Positional, arg
 
-from vtoon.cli.common import Flag, Talk, new_file, show_notices
+from vtoon.cli.common import Flag, Talk, new_file, say_error, show_notices
 from vtoon.errors import VtoonError
 
 
@@ -41,6 +41,7 @@ class Export:
         """Raises VtoonError where the file exists, or a published model is given no face."""
         from vtoon.engine import Job
         from vtoon.export import export
+        from vtoon.faces import FaceDetector
         from vtoon.image import load_image
         from vtoon.stylize import StylizeOptions, load
 
@@ -52,7 +53,11 @@ class Export:
                 f"{self.ckpt} draws each face in its own colours: name one with --face, or --color_transfer"
             )
         face = Job(load_image(self.face)[0] if self.face else np.zeros((64, 64, 3), np.uint8), 0.0)
-        style = stylizer.checkpoint.bank.find(self.style)
+        if stylizer.needs_face(options) and not FaceDetector().detect(face.image):
+            raise VtoonError(f"{self.face}: no face was found; take a photo that shows one from the front")
+        for note in [] if self.messages.quiet else stylizer.notes(options):
+            say_error(note, "note")
+        style, *_ = stylizer.settled(options)
         with new_file(self.output, ".onnx", stylizer.checkpoint.path, self.overwrite) as part:
             worst = export(stylizer.engine(options).painter, style, part, face)
         if not self.messages.quiet:

@@ -66,12 +66,17 @@ class StyleTransfer:
     """Smoothed parsing of the clip, made by `vtoon parse` or VToonify's smooth_parsing_map.py (default: smoothed as
     the clip is drawn)."""
     exact: Flag = False
-    """A published model frame for frame as the published code: --placement crop, nothing smoothed over time."""
+    """A published model frame for frame as the published code: the crop with --scale_image, else the whole frame four
+    times as large, nothing smoothed over time."""
     placement: Annotated[
         Literal["paste", "crop", "full"] | None,
-        arg(metavar="{paste,crop,full}", help_behavior_hint="(default: crop with --scale_image, else paste)"),
+        arg(
+            metavar="{paste,crop,full}",
+            help_behavior_hint="(default: see below)",
+        ),
     ] = None
-    """paste: faces drawn into the whole frame. crop: the face region alone. full: the whole frame is drawn."""
+    """paste: faces drawn into the whole frame. crop: the face region alone. full: the whole frame is drawn.
+    As VToonify does, crop with --scale_image, and full with --exact or --parsing_map_path; else paste."""
     overwrite: Flag = False
     """In a folder or list, do finished ones again."""
     drawing: Drawing = field(default_factory=Drawing)
@@ -85,7 +90,8 @@ class StyleTransfer:
         from vtoon.stylize import StylizeOptions
 
         show_notices(self.messages)
-        placement = self.placement or ("crop" if self.scale_image or self.exact else "paste")
+        as_published = "full" if self.exact or self.parsing_map_path else "paste"
+        placement = self.placement or ("crop" if self.scale_image else as_published)
         copy = "_input" if self.scale_image and placement == "crop" else None
         naming = Naming(f"_vtoonify_{self.backbone[0]}", copy, self.coding.codec)
         options = StylizeOptions(

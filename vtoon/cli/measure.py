@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vtoon.clock import StageClock
 from vtoon.engine import Engine, Job
+from vtoon.published import PublishedPainter
 from vtoon.stylize import Progress, StylizeOptions, Stylizer, load
 from vtoon.video import probe
 
@@ -97,6 +98,9 @@ def measure(content: Path, ckpt: Path | None, device: str, progress: Progress | 
         summary = stylizer.stylize_video(content, Path(folder) / "out.mp4", progress, clock)
     memory = peak_memory_mb(), peak_gpu_memory_mb(stylizer.device)  # before what follows adds to it
     engine = Stylizer.engine(stylizer, StylizeOptions())
+    if isinstance(engine.painter, PublishedPainter):  # what is timed shows no face to take a style from
+        config = stylizer.checkpoint.config
+        engine.painter.draw_as(torch.zeros(1, config.num_latents, config.style_dim))
     cost = {size: gflop(engine, size) for size in (*stylizer.drawn, (256, 256))}
     region = max(stylizer.drawn, key=lambda size: stylizer.drawn[size] * cost[size], default=(256, 256))
     return Report(

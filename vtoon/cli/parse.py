@@ -14,8 +14,8 @@ from vtoon.errors import VtoonError
 
 if TYPE_CHECKING:
     from vtoon.parsing import ParsingSmoother
-    from vtoon.parsing_map import ParsingMapWriter
     from vtoon.video import VideoReader
+    from vtoon.weights.npy import NpyWriter
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Parse:
             check_sides(reader)
             smoother = self._smoother()
             with part.open("wb") as file, progress_bar(Path(self.input).name, self.messages.quiet) as progress:
-                frames = write_maps(file, reader, smoother, progress).frames
+                frames = write_maps(file, reader, smoother, progress).rows
         if reader.damaged:
             say_error(reader.damaged)
         if not self.messages.quiet:
@@ -82,13 +82,14 @@ def check_sides(reader: VideoReader) -> None:
 
 def write_maps(
     file: BinaryIO, reader: VideoReader, smoother: ParsingSmoother, progress: Callable[[int, int | None], None]
-) -> ParsingMapWriter:
+) -> NpyWriter:
     """Every frame's logits, as they become known: `window` frames behind the reader."""
-    from vtoon.parsing_map import ParsingMapWriter
+    from vtoon.models.face_parsing import NUM_CLASSES
+    from vtoon.weights.npy import NpyWriter
 
-    maps = ParsingMapWriter(file, (reader.info.height, reader.info.width))
+    maps = NpyWriter(file, (NUM_CLASSES, reader.info.height, reader.info.width), "<f4")
     for (logits,) in smoother.smooth([("clip", frame.image)] for frame in reader):
         maps.append(logits.cpu().numpy())
-        progress(maps.frames, reader.info.expected_frames)
+        progress(maps.rows, reader.info.expected_frames)
     maps.finish()
     return maps

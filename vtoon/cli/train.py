@@ -14,7 +14,7 @@ import tyro
 from vtoon.engine import pick_dtype
 from vtoon.errors import VtoonError
 from vtoon.models.builtin import BuiltinVToonify
-from vtoon.train.distributed import init_distributed
+from vtoon.train.distributed import init_distributed, main_first
 from vtoon.train.init import unit_variance_
 from vtoon.train.looks import LOOKS, PALETTES, RAMPS, finish
 from vtoon.train.paired import prepare_pairs
@@ -81,13 +81,14 @@ def train(args: TrainArgs) -> Path:
         raise VtoonError(f"--palettes {' '.join(args.palettes)}: the first must be own, the colours of the photo")
     if args.size % 8 or args.size < 64:
         raise VtoonError(f"--size {args.size}: it must be a multiple of 8, at least 64")
-    pair_sets = [_pair_set(text, args.looks) for text in args.pairs]
-    init_distributed()
+    pair_sets = _pair_sets(args.pairs)
+    device = init_distributed(args.device)
     torch.manual_seed(args.seed)
     cache = args.runs / "cache"
-    pictured = {name: prepare_pairs(*folders, cache) for name, *folders in pair_sets}
-    faces = prepare_faces(args.faces, cache)
-    drawings = {name: draw(faces, name, look_teacher(name), looks_version()) for name in args.looks} | pictured
+    with main_first():
+        pictured = {name: prepare_pairs(*folders, cache) for name, folders in pair_sets.items()}
+        faces = prepare_faces(args.faces, cache)
+        drawings = {name: draw(faces, name, look_teacher(name), looks_version()) for name in args.looks} | pictured
     teacher = PairTeacher(faces, drawings, args.size, finish)
     model = BuiltinVToonify(list(drawings), args.palettes)
     for name in args.palettes[1:]:
@@ -101,16 +102,16 @@ def train(args: TrainArgs) -> Path:
     else:
         model.adopt(load_checkpoint(args.init).model)
     shared = {k: v for k, v in vars(args).items() if k in DistillOptions.__dataclass_fields__}
-    dtype = pick_dtype(args.dtype, torch.device(args.device), half=torch.bfloat16)
+    dtype = pick_dtype(args.dtype, torch.device(device), half=torch.bfloat16)
     options = DistillOptions(steps=args.iter, **shared | {"dtype": dtype})
 
     def provenance(step: int) -> dict:
-        photos = {"count": len(faces), "credit": args.photo_credit}
+        photos = {"count": faces.originals, "credit": args.photo_credit}
         photos |= {f"pairs of {name}": len(drawn.faces) for name, drawn in pictured.items()}
         return {"command": " ".join(sys.argv), "steps": step, "batch": args.batch, "photos": photos}
 
     perceptual = load_face_embedding() if args.perc_loss else None
-    recipe = VToonifyDistill(model, teacher, options, perceptual, args.device, provenance)
+    recipe = VToonifyDistill(model, teacher, options, perceptual, device, provenance)
     folder = args.runs / args.name
     run = TrainOptions(folder, args.iter, preview_every=args.preview_every, save_every=args.save_every)
     done = fit(recipe, run)
@@ -118,18 +119,21 @@ def train(args: TrainArgs) -> Path:
     return folder / "model.safetensors"
 
 
-def _pair_set(text: str, looks: list[str]) -> tuple[str, Path, Path]:
-    """name=photos,drawings as its three parts."""
-    name, _, folders = text.partition("=")
-    photos, _, drawings = folders.partition(",")
-    if not name or not drawings:
-        raise VtoonError(f"--pairs {text}: write it name=folder of photos,folder of drawings")
-    if name in looks:
-        raise VtoonError(f"--pairs {text}: there is a look {name} already; give yours another name")
-    for folder in (photos, drawings):
-        if not Path(folder).is_dir():
-            raise VtoonError(f"--pairs {text}: {folder} is not a folder")
-    return name, Path(photos), Path(drawings)
+def _pair_sets(texts: list[str]) -> dict[str, tuple[Path, Path]]:
+    """Of each name=photos,drawings the two folders, by name."""
+    sets: dict[str, tuple[Path, Path]] = {}
+    for text in texts:
+        name, _, folders = text.partition("=")
+        photos, _, drawings = folders.partition(",")
+        if not name or not drawings:
+            raise VtoonError(f"--pairs {text}: write it name=folder of photos,folder of drawings")
+        if name in sets or name in LOOKS:
+            raise VtoonError(f"--pairs {text}: there is a look {name} already; give yours another name")
+        for folder in (photos, drawings):
+            if not Path(folder).is_dir():
+                raise VtoonError(f"--pairs {text}: {folder} is not a folder")
+        sets[name] = Path(photos), Path(drawings)
+    return sets
 
 
 def main() -> None:

@@ -3,16 +3,44 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 
-def init_distributed() -> None:
-    """Join the group that torchrun describes in the environment; nothing to do for a single process."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+def init_distributed(device: str) -> str:
+    """Join the group that torchrun describes in the environment; returns this process's device."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return device
+    if torch.device(device).type == "cuda":
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    return device
+
+
+@contextmanager
+def main_first() -> Iterator[None]:
+    """The main process does it first, the others after it: they then find what it has cached."""
+    if not is_main():
+        dist.barrier()
+    yield
+    if is_main() and world_size() > 1:
+        dist.barrier()
+
+
+def any_rank(flag: bool) -> bool:
+    """Whether the flag is set in some process: all of them stop after the same step."""
+    if world_size() == 1:
+        return flag
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    flags = torch.tensor([float(flag)], device=device)
+    dist.all_reduce(flags)
+    return bool(flags.item())
 
 
 def rank() -> int:

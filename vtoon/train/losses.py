@@ -21,9 +21,9 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
-def generator_loss(fake: Tensor) -> Tensor:
-    """Non-saturating logistic loss (Goodfellow et al. 2014)."""
-    return F.softplus(-fake).mean()
+def generator_loss(fake: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+    """Non-saturating logistic loss (Goodfellow et al. 2014); `weight`: of each sample, as it broadcasts to `fake`."""
+    return (weight * F.softplus(-fake)).mean()
 
 
 def feature_l1(a: list[Tensor], b: list[Tensor]) -> Tensor:

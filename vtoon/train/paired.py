@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from vtoon.errors import VtoonError
 from vtoon.image import IMAGE_SUFFIXES, load_image
-from vtoon.train.pairs import OFFSET_GRID, Drawings, SheetMaker, cache_folder, load_faces, save_array, sheet_of
+from vtoon.train.pairs import OFFSET_GRID, Drawings, SheetMaker, cache_folder, load_faces
 from vtoon.types import Landmarks
 
 FARTHEST = 0.15  # eye distances that a drawing's features may lie from the photo's, in the mean; beyond, another face
@@ -27,21 +27,19 @@ def prepare_pairs(photos: Path, drawings: Path, cache: Path) -> Drawings:
         raise VtoonError(f"{photos}, {drawings}: no two pictures of one name; a pair is a.jpg here and a.png there")
     folder = cache_folder(cache, [file for pair in pairs for file in pair])
     if not (faces := load_faces(folder)):
-        maker, sheets = SheetMaker(folder), []
+        maker = SheetMaker(folder)
         for photo, drawing in tqdm(pairs, desc="pairs", unit="pair"):
             image, drawn = load_image(photo)[0], load_image(drawing)[0]
             drawn = cv2.resize(drawn, image.shape[1::-1], interpolation=cv2.INTER_AREA)
             here, there = maker.find(image), maker.find(drawn)
             if here and there and _distance(here, there) < FARTHEST:
-                maker.add(image, here)
-                sheets.append(sheet_of(onto(drawn, there, here), here)[0])
-        if not sheets:
+                maker.add(image, here, onto(drawn, there, here))
+        if not maker:
             raise VtoonError(f"{photos}, {drawings}: in none of {len(pairs)} pairs the same face was found twice")
-        save_array(folder / "drawings.npy", np.stack(sheets))
         maker.save()
         faces = load_faces(folder)
     offsets = np.zeros((len(faces), OFFSET_GRID, OFFSET_GRID, 2), np.float16)
-    return Drawings(faces, np.load(folder / "drawings.npy", mmap_mode="r", allow_pickle=False), offsets)
+    return Drawings(faces, np.load(folder / "drawings.npy", mmap_mode="r", allow_pickle=False), offsets, exact=False)
 
 
 def onto(drawing: np.ndarray, there: Landmarks, here: Landmarks) -> np.ndarray:

@@ -26,11 +26,13 @@ from vtoon.models.face_net import PARTS, POOL
 from vtoon.train.looks.regions import Face
 from vtoon.train.looks.tone import to_bytes
 from vtoon.types import Landmarks
+from vtoon.weights.npy import NpyWriter
 
 SHEET = 512  # px
 SHEET_EYES = 128.0  # px between the eyes on a sheet
 SHEET_CENTRE = (256.0, 236.0)  # where the middle between the eyes goes
 OFFSET_GRID = 64  # offsets are smooth: this many samples a side hold them
+VERSION = 2  # of how sheets are made; cached ones of another version are made again
 RELIT = 5  # every fifth face is there once more in a worse light: portraits are lit far better than clips
 
 
@@ -55,6 +57,11 @@ class FaceSheets:
     def __len__(self) -> int:
         return len(self.landmarks)
 
+    @property
+    def originals(self) -> int:
+        """How many different photos there are: a relit face has the landmarks of its original."""
+        return len(np.unique(self.landmarks, axis=0))
+
 
 def sheet_of(image: np.ndarray, landmarks: Landmarks) -> tuple[np.ndarray, Landmarks]:
     """Scale and shift a photo onto a sheet; what lies outside the photo is its reflection."""
@@ -70,13 +77,13 @@ def sheet_of(image: np.ndarray, landmarks: Landmarks) -> tuple[np.ndarray, Landm
 
 
 class SheetMaker:
-    """Collects faces on sheets and keeps them in a folder."""
+    """Puts faces on sheets, one after the other, and keeps them in a folder: there may be more than memory holds."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.detector = folder, FaceDetector()
-        self.sheets: list[np.ndarray] = []
-        self.found: list[Landmarks] = []  # on the sheets
+        self.writers: dict[str, NpyWriter] = {}
+        self.landmarks: list[np.ndarray] = []  # on the sheets
         self.eyes: list[float] = []  # px between them in the pictures
 
     def find(self, image: np.ndarray) -> Landmarks | None:
@@ -88,30 +95,48 @@ class SheetMaker:
             return None
         return faces[0].moved(1 / factor, (0.5 / factor - 0.5,) * 2)  # between the centres of pixels
 
-    def add(self, image: np.ndarray, landmarks: Landmarks) -> None:
+    def add(self, image: np.ndarray, landmarks: Landmarks, drawing: np.ndarray | None = None) -> None:
+        """A photo uint8 [H, W, 3] and its face; with it a drawing of the same size, if there is one."""
         sheet, on_sheet = sheet_of(image, landmarks)
-        self.sheets.append(sheet)
-        self.found.append(on_sheet)
-        self.eyes.append(landmarks.eye_distance)
+        self._keep(sheet, on_sheet, landmarks.eye_distance)
+        if drawing is not None:
+            self._append("drawings", sheet_of(drawing, landmarks)[0])
 
-    def add_relit(self, index: int) -> None:
-        """A face that is there already once more, in another light."""
-        self.sheets.append(relit(np.random.default_rng(index), self.sheets[index]))
-        self.found.append(self.found[index])
-        self.eyes.append(self.eyes[index])
+    def add_relit(self, image: np.ndarray, landmarks: Landmarks) -> None:
+        """The same photo in another light."""
+        sheet, on_sheet = sheet_of(image, landmarks)
+        self._keep(relit(np.random.default_rng(len(self)), sheet), on_sheet, landmarks.eye_distance)
+
+    def __len__(self) -> int:
+        return len(self.landmarks)
 
     def save(self) -> None:
-        save_array(self.folder / "photos.npy", np.stack(self.sheets))
-        parts = [parts_of(*face) for face in zip(self.sheets, self.found, strict=True)]
-        save_array(self.folder / "parts.npy", np.stack(parts))
+        """After this `load_faces` finds them: the landmarks come last."""
+        for name, writer in self.writers.items():
+            writer.finish()
+            writer.file.close()
+            os.replace(writer.file.name, self.folder / f"{name}.npy")
         save_array(self.folder / "native_eyes.npy", np.array(self.eyes, np.float32))
-        save_array(self.folder / "landmarks.npy", np.stack([f.points for f in self.found]).astype(np.float32))
+        save_array(self.folder / "landmarks.npy", np.stack(self.landmarks).astype(np.float32))
+
+    def _keep(self, sheet: np.ndarray, on_sheet: Landmarks, eyes: float) -> None:
+        self._append("photos", sheet)
+        self._append("parts", parts_of(sheet, on_sheet))
+        self.landmarks.append(on_sheet.points)
+        self.eyes.append(eyes)
+
+    def _append(self, name: str, row: np.ndarray) -> None:
+        if name not in self.writers:
+            self.writers[name] = NpyWriter((self.folder / f"{name}.part").open("wb"), row.shape, row.dtype)
+        self.writers[name].append(row)
 
 
 def cache_folder(cache: Path, files: Sequence[Path]) -> Path:
     """Where the sheets of these pictures are kept."""
-    stamp = json.dumps([(p.name, p.stat().st_size) for p in files] + [SHEET, SHEET_EYES, RELIT, *PARTS])
-    return cache / hashlib.sha256(stamp.encode()).hexdigest()[:12]
+    stamp = hashlib.sha256(json.dumps([VERSION, SHEET, SHEET_EYES, RELIT, *PARTS]).encode())
+    for path in files:
+        stamp.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return cache / stamp.hexdigest()[:12]
 
 
 def load_faces(folder: Path) -> FaceSheets | None:
@@ -119,8 +144,9 @@ def load_faces(folder: Path) -> FaceSheets | None:
     if not (folder / "landmarks.npy").exists():
         return None
     load = partial(np.load, allow_pickle=False)
-    arrays = (load(folder / f"{name}.npy") for name in ("landmarks", "native_eyes", "parts"))
-    return FaceSheets(folder, load(folder / "photos.npy", mmap_mode="r"), *arrays)
+    photos, parts = (load(folder / f"{name}.npy", mmap_mode="r") for name in ("photos", "parts"))
+    landmarks, eyes = (load(folder / f"{name}.npy") for name in ("landmarks", "native_eyes"))
+    return FaceSheets(folder, photos, landmarks, eyes, parts)
 
 
 def prepare_faces(folders: Sequence[Path], cache: Path) -> FaceSheets:
@@ -133,12 +159,13 @@ def prepare_faces(folders: Sequence[Path], cache: Path) -> FaceSheets:
         maker = SheetMaker(folder)
         for path in tqdm(files, desc="faces", unit="picture"):
             image, _ = load_image(path)
-            if landmarks := maker.find(image):
-                maker.add(image, landmarks)
-        if not maker.found:
+            if not (landmarks := maker.find(image)):
+                continue
+            maker.add(image, landmarks)
+            if len(maker) % (RELIT + 1) == 1:
+                maker.add_relit(image, landmarks)
+        if not maker:
             raise VtoonError(f"{', '.join(map(str, folders))}: no face found in any of {len(files)} pictures")
-        for index in range(0, len(maker.found), RELIT):
-            maker.add_relit(index)
         maker.save()
         faces = load_faces(folder)
     return faces
@@ -171,6 +198,7 @@ class Drawings:
     faces: FaceSheets
     sheets: np.ndarray  # uint8 [N, SHEET, SHEET, 3]
     offsets: np.ndarray  # float16 [N, OFFSET_GRID, OFFSET_GRID, 2], sheet px
+    exact: bool = True  # to the pixel; what a hand has drawn is not
 
 
 def draw(faces: FaceSheets, name: str, teacher: Teacher, version: str, workers: int | None = None) -> Drawings:

@@ -48,6 +48,7 @@ class Pair:
     parts: np.ndarray  # uint8 [S / 4, S / 4, 8]
     look: int
     tones: Tensor  # [7], of the whole face
+    exact: bool  # whether lines lie where they must
     eye_distance: float  # px
 
 
@@ -77,6 +78,12 @@ class PairTeacher:
         sets = {id(d.faces): d.faces for d in drawings.values()}
         self._tones = {key: torch.cat([_tones(one, i) for i in range(len(one))]) for key, one in sets.items()}
 
+    @property
+    def sources(self) -> dict[str, str]:
+        """The sets of pictures by the names of their cached sheets, which tell them apart."""
+        own = {f"pairs of {name}": d.faces.folder.name for name, d in self.drawings.items() if not d.exact}
+        return {"photos": self.faces.folder.name, **own}
+
     def pair(self, rng: np.random.Generator, look: int | None = None) -> Pair:
         """A random view, reshaped as for degree 1 or, one time in three, a degree below it."""
         if look is None:  # the first look, the default, is drawn twice as often
@@ -87,7 +94,9 @@ class PairTeacher:
         degree = 1.0 if rng.random() < 0.67 else rng.uniform()
         photo, drawing, parts = self.render(face, look, view, degree, mirror=rng.random() < 0.5)
         tones = self._tones[id(faces)][face]
-        return Pair(degrade(rng, photo), self.finish(self.looks[look], drawing), parts, look, tones, eyes)
+        name = self.looks[look]
+        exact = self.drawings[name].exact
+        return Pair(degrade(rng, photo), self.finish(name, drawing), parts, look, tones, exact, eyes)
 
     def render(
         self, face: int, look: int, view: View, degree: float, mirror: bool = False
@@ -130,7 +139,7 @@ class PairTeacher:
 
 def _tones(faces: FaceSheets, face: int) -> Tensor:
     """[1, 7], as the model measures them, on the parts as they really are."""
-    parts = torch.from_numpy(faces.parts[face]).permute(2, 0, 1)[None].float() / 255
+    parts = torch.from_numpy(np.array(faces.parts[face])).permute(2, 0, 1)[None].float() / 255
     return face_tones(F.avg_pool2d(to_tensor(np.array(faces.photos[face])), POOL), parts)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from torch.optim import Optimizer
 
 from vtoon.errors import VtoonError
 from vtoon.image import save_image
-from vtoon.train.distributed import average_gradients, is_main
+from vtoon.train.distributed import any_rank, average_gradients, is_main
 
 Batch = Any
 MAX_GRADIENT = 1.0  # norm over a phase's parameters: one odd batch must not undo an hour
@@ -46,6 +47,7 @@ class Recipe(Protocol):
 
     phases: list[Phase]
     state: dict[str, Any]  # name -> object with state_dict and load_state_dict: everything a resumed run needs
+    about: dict[str, str]  # what is trained on what; a run goes on only where all of it is the same
 
     def next_batch(self, step: int) -> Batch: ...
     def end_step(self, step: int) -> None: ...
@@ -84,15 +86,16 @@ def save_state(recipe: Recipe, step: int, path: Path) -> None:
     """Everything of a run, written beside and renamed: a killed run leaves the last complete state."""
     state = {name: part.state_dict() for name, part in recipe.state.items()}
     part = path.with_suffix(".part")
-    torch.save({"step": step, "rng": torch.get_rng_state(), "state": state}, part)
+    torch.save({"step": step, "rng": torch.get_rng_state(), "about": recipe.about, "state": state}, part)
     os.replace(part, path)
 
 
 def load_state(recipe: Recipe, path: Path) -> int:
-    """Restore a run; returns the number of steps done."""
-    saved = torch.load(path, weights_only=True)
-    if set(saved["state"]) != set(recipe.state):
-        raise VtoonError(f"{path}: holds {sorted(saved['state'])}, this run needs {sorted(recipe.state)}; use --name")
+    """Restore a run; returns the number of steps done. Raises VtoonError where it is another training's."""
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    for name, wanted in recipe.about.items():
+        if (got := saved.get("about", {}).get(name)) != wanted:
+            raise VtoonError(f"{path}: a training with {name} {got}, not {wanted}; give yours another --name")
     for name, part in recipe.state.items():
         part.load_state_dict(saved["state"][name])
     torch.set_rng_state(saved["rng"])
@@ -108,32 +111,51 @@ def fit(recipe: Recipe, options: TrainOptions) -> int:
     state_file = options.folder / "state.pt"
     step = load_state(recipe, state_file) if state_file.exists() else 0
     log, stop = _Log(options.folder, step), []
-    previous = signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     try:
-        while step < options.steps and not stop:
-            batch = recipe.next_batch(step)
-            terms: dict[str, float] = {}
-            for phase in recipe.phases:
-                if phase.due(step):
-                    terms |= run_phase(phase, batch)
-            recipe.end_step(step)
-            step += 1
-            log.add(step, terms, options)
-            if is_main() and (step % options.preview_every == 0 or step == options.steps):
-                save_image(options.folder / f"preview_{step:06d}.jpg", recipe.preview())
-            if is_main() and step % options.save_every == 0:
-                save_state(recipe, step, state_file)
-                recipe.export(options.folder / "model.safetensors", step)
-    except KeyboardInterrupt:
-        stop.append(True)
+        with _signals(stop):
+            step = _steps(recipe, options, step, stop, log)
     finally:
-        signal.signal(signal.SIGTERM, previous)
         recipe.close()
         log.close()
     if is_main():
         save_state(recipe, step, state_file)
         recipe.export(options.folder / "model.safetensors", step)
     return step
+
+
+def _steps(recipe: Recipe, options: TrainOptions, step: int, stop: list, log: _Log) -> int:
+    """Whole steps only, from `step` on; returns the number of steps done."""
+    while step < options.steps and not any_rank(bool(stop)):
+        batch = recipe.next_batch(step)
+        terms: dict[str, float] = {}
+        for phase in recipe.phases:
+            if phase.due(step):
+                terms |= run_phase(phase, batch)
+        recipe.end_step(step)
+        step += 1
+        log.add(step, terms, options)
+        if is_main() and (step % options.preview_every == 0 or step == options.steps):
+            save_image(options.folder / f"preview_{step:06d}.jpg", recipe.preview())
+        if is_main() and step % options.save_every == 0:
+            save_state(recipe, step, options.folder / "state.pt")
+            recipe.export(options.folder / "model.safetensors", step)
+    return step
+
+
+@contextmanager
+def _signals(stop: list) -> Iterator[None]:
+    """SIGTERM and Ctrl-C end the training after the step that runs; a second Ctrl-C at once."""
+
+    def noted(number: int, _: object) -> None:
+        stop.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    previous = {number: signal.signal(number, noted) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 class _Log:

@@ -1,4 +1,5 @@
-"""`.npy` files: an array of numbers, or a pickled dict of such arrays, read without running the pickle."""
+"""`.npy` files: an array of numbers, or a pickled dict of such arrays, read without running the pickle; and arrays
+written row by row."""
 
 from __future__ import annotations
 
@@ -8,11 +9,38 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy_format
+from numpy.typing import DTypeLike
 
 from vtoon.errors import VtoonError, describe
 from vtoon.weights.safe_pickle import NUMPY_NAMES, Array, load_pickle, shown
 
 WHAT = "a .npy file of numbers"
+
+
+class NpyWriter:
+    """Appends rows to a .npy file. Their number, which its header tells, is known only at the end."""
+
+    def __init__(self, file: BinaryIO, row: tuple[int, ...], dtype: DTypeLike) -> None:
+        """`file`: open for writing, empty. `row`: the shape of each row."""
+        self.file, self.row, self.dtype, self.rows = file, row, np.dtype(dtype), 0
+        self._write_header()
+
+    def append(self, row: np.ndarray) -> None:
+        """The next row; it is turned into the file's type."""
+        if row.shape != self.row:
+            raise ValueError(f"a row of {row.shape} among rows of {self.row}")
+        self.file.write(np.ascontiguousarray(row, self.dtype).data)
+        self.rows += 1
+
+    def finish(self) -> None:
+        """After this the file is complete."""
+        self.file.seek(0)
+        self._write_header()
+
+    def _write_header(self) -> None:
+        # NumPy leaves room for the first number of the shape to grow: the header keeps its length.
+        about = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.rows, *self.row)}
+        npy_format.write_array_header_1_0(self.file, about)
 
 
 def load_npy(path: Path) -> np.ndarray | dict[str, np.ndarray]:

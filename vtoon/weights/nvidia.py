@@ -109,6 +109,8 @@ def _load_storage(data: bytes) -> Held:
     if not data.startswith(LEGACY_HEAD):
         raise Refused("it stores numbers in an unknown way")
     storage = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    if not isinstance(storage, torch.storage.TypedStorage):
+        raise Refused("it stores numbers in an unknown way")
     return Held(torch.empty(0, dtype=storage.dtype).set_(storage))
 
 

@@ -26,14 +26,14 @@ class Kind(Enum):
 
     VTOONIFY_D = "VToonify-D model", "--ckpt"
     VTOONIFY_T = "VToonify-T model", "--ckpt with --backbone toonify"
-    PRETRAIN = "encoder of VToonify alone (pretrain.pt), the start of a training", "--encoder_path"
-    DUALSTYLEGAN = "DualStyleGAN generator", "--stylegan_path of train_vtoonify_d.py"
-    STYLEGAN2 = "StyleGAN2 generator", "--stylegan_path or --finetunegan_path of train_vtoonify_t.py"
+    PRETRAIN = "encoder of VToonify alone (pretrain.pt)", "VToonify's trainings (--encoder_path)"
+    DUALSTYLEGAN = "DualStyleGAN generator", "VToonify's trainings (--stylegan_path)"
+    STYLEGAN2 = "StyleGAN2 generator", "VToonify's trainings (--stylegan_path, --finetunegan_path)"
     STYLE_ENCODER = "pSp style encoder (encoder.pt)", "--style_encoder_path"
     PARSING = "face parsing network BiSeNet (faceparsing.pth)", "--faceparsing_path"
-    RAFT = "optical flow network RAFT (raft-things.pth)", "--raft_path"
+    RAFT = "optical flow network RAFT (raft-things.pth)", "VToonify's smooth_parsing_map.py (--raft_path)"
     STYLE_CODES = "style codes (exstyle_code.npy)", "--exstyle_path"
-    DIRECTIONS = "editing directions (directions.npy)", "--direction_path"
+    DIRECTIONS = "editing directions (directions.npy)", "VToonify's trainings (--direction_path)"
     NETWORKS = "StyleGAN2-ADA network pickle", "vtoon convert, which makes a .pt of it"
 
     def __init__(self, title: str, taken_by: str) -> None:
@@ -133,7 +133,8 @@ def load_directions(path: str | Path) -> Tensor:
 
 def is_network_pickle(path: str | Path) -> bool:
     """Whether a file can be a network pickle, by its first byte. Raises VtoonError where there is no file."""
-    return _head(Path(path)).startswith(PICKLE)
+    head = _head(Path(path))
+    return head.startswith(PICKLE) and not is_torch_file(head)
 
 
 def _head(path: Path) -> bytes:
