@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from vtoon.batch import DAMAGED, DONE, FAILED, SKIPPED, Result, one_line, stylize_all, table
 from vtoon.errors import VtoonError
-from vtoon.jobs import Job, plan
+from vtoon.jobs import Job, Naming, plan
 from vtoon.stylize import StylizeOptions, load
 
 FLAT = np.full((40, 48, 3), 90, np.uint8)
@@ -50,6 +51,31 @@ def test_an_unexpected_error_is_a_failure_of_its_file(tmp_path, stylizer, monkey
     (result,) = stylize_all(stylizer, plan([str(picture(tmp_path / "a.png"))], tmp_path / "out"), StylizeOptions())
     assert result.status == FAILED and "RuntimeError: first line second line" in result.reason
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_alpha_of_a_crop_is_cropped_with_it(tmp_path, stylizer, portrait):
+    height, width = portrait.shape[:2]
+    alpha = np.tile(np.linspace(0, 255, width).astype(np.uint8), (height, 1))
+    Image.fromarray(np.dstack([portrait, alpha])).save(tmp_path / "a.png")
+    options = StylizeOptions(placement="crop", padding=(40,) * 4)
+    (result,) = stylize_all(stylizer, plan([str(tmp_path / "a.png")], tmp_path / "out"), options)
+    with Image.open(result.job.output) as saved:
+        assert saved.mode == "RGBA" and saved.size != (width, height)
+        row = np.array(saved.getchannel("A"))[0].astype(int)
+        assert 0 < row[0] < row[-1] < 255 and (np.diff(row) >= 0).all()
+
+
+def test_a_cropped_input_that_is_missing_is_made_again_and_a_foreign_file_is_not_replaced(tmp_path, stylizer):
+    jobs = plan([str(picture(tmp_path / "in" / "a.png"))], tmp_path / "out", Naming("_toon", "_input"))
+    jobs = [replace(job, alone=False) for job in jobs]
+    options = StylizeOptions(placement="crop")
+    run = lambda: next(stylize_all(stylizer, jobs, options))  # noqa: E731
+    assert run().status == DONE
+    jobs[0].copy.unlink()
+    assert run().status == SKIPPED and jobs[0].copy.exists()
+    jobs[0].output.unlink()
+    jobs[0].copy.write_text("mine")
+    assert run().status == FAILED and "exists already" in run().reason and jobs[0].copy.read_text() == "mine"
 
 
 def test_alpha_is_kept(tmp_path, stylizer):

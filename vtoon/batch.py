@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from vtoon.errors import VtoonError, describe
-from vtoon.image import load_image, save_image
+from vtoon.image import colour_profile, load_image, save_image
 from vtoon.jobs import Job
 from vtoon.placement import Placement
 from vtoon.stylize import Progress, StylizeOptions, Stylizer, first_face
@@ -72,7 +73,11 @@ def _do(stylizer: Stylizer, job: Job, options: StylizeOptions, progress: Progres
     if job.output.exists() and not options.overwrite:
         if job.alone:
             raise VtoonError(f"{job.output}: exists already; add --overwrite, or give another name")
-        return Result(job, SKIPPED, reason="it is there already")
+        if job.copy and not job.copy.exists():
+            copy_cropped(stylizer, job, options)
+        return Result(job, SKIPPED, reason="it is there already (--overwrite draws it again)")
+    if job.copy:
+        Target(job.copy, [job.source], options.overwrite)  # raises where a file is there that would be replaced
     work = _image if job.kind == "image" else _video
     result = work(stylizer, job, options, progress)
     if job.copy:
@@ -91,7 +96,9 @@ def _image(stylizer: Stylizer, job: Job, options: StylizeOptions, progress: Prog
     with _reserved(Target(job.output, [job.source], options.overwrite)):
         image, alpha = load_image(job.source)
         drawn, faces = stylizer.stylize_picture(image, **vars(options))
-        save_image(job.output, drawn, alpha if drawn.shape == image.shape else None)
+        if alpha is not None and drawn.shape != image.shape:
+            alpha = _cropped(stylizer, np.dstack([image, alpha]), options, drawn.shape[1::-1])[..., 3]
+        save_image(job.output, drawn, alpha, **colour_profile(job.source))
     if progress:
         progress(1, 1)
     return Result(job, DONE, 1, faces, time.monotonic() - started)
@@ -111,14 +118,25 @@ def copy_cropped(stylizer: Stylizer, job: Job, options: StylizeOptions) -> None:
     """Write the region of the input that a crop shows, without the drawing (VToonify's `_input` files)."""
     if job.kind == "image":
         image = load_image(job.source)[0]
-        placement = stylizer.place(options, first_face(iter([Frame(image)])), image.shape[:2])
-        save_image(job.copy, _region(placement, Frame(image)))
+        save_image(job.copy, _cropped(stylizer, image, options), **colour_profile(job.source))
         return
     coding = {"codec": options.codec, "crf": options.crf, "preset": options.preset}
     with VideoReader(job.source) as reader, VideoWriter(job.copy, like=reader, overwrite=True, **coding) as writer:
         placement = stylizer.place(options, first_face(iter(reader)), (reader.info.height, reader.info.width))
         for frame in reader:
             writer.write(replace(frame, image=_region(placement, frame)))
+
+
+def _cropped(
+    stylizer: Stylizer, image: np.ndarray, options: StylizeOptions, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """The region of a picture uint8 [H, W, C] (RGB first) that a crop shows; at `size` (width, height) px."""
+    rgb = np.ascontiguousarray(image[..., :3])
+    placement = stylizer.place(options, first_face(iter([Frame(rgb)])), image.shape[:2])
+    parts = [_region(placement, Frame(rgb))]
+    parts += [_region(placement, Frame(np.dstack([image[..., i]] * 3)))[..., :1] for i in range(3, image.shape[2])]
+    region = np.dstack(parts)
+    return region if size is None else cv2.resize(region, size, interpolation=cv2.INTER_LINEAR)
 
 
 def _region(placement: Placement, frame: Frame) -> np.ndarray:
@@ -154,8 +172,11 @@ def _row(result: Result) -> tuple[str, ...]:
 
 def one_line(result: Result) -> str:
     """The outcome of a single job: where it is and what was seen."""
+    if result.status == SKIPPED:
+        return f"{result.job.output}: {result.reason}"
     faces = f"{result.faces} face{'' if result.faces == 1 else 's'}"
     if result.job.kind == "image":
         return f"{result.job.output}: {faces}"
     rate = result.frames / max(result.seconds, 1e-6)
-    return f"{result.job.output}: {result.frames} frames, {faces}, {rate:.1f} fps"
+    frames = f"{result.frames} frame{'' if result.frames == 1 else 's'}"
+    return f"{result.job.output}: {frames}, {faces}, {rate:.1f} fps"

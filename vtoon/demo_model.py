@@ -26,7 +26,7 @@ from vtoon.demo_types import CPU_FRAMES, FIRST_TYPE, GPU_FRAMES, STYLE_TYPES, au
 from vtoon.engine import Engine, pick_device
 from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector, crop_face, published_crop
-from vtoon.image import load_image
+from vtoon.image import as_image
 from vtoon.placement import Crop
 from vtoon.published import PublishedModel
 from vtoon.stylize import StylizeOptions, Stylizer, load
@@ -87,7 +87,7 @@ class Model:
         picture resized, then top, bottom, left, right in it, and the scale (all 0 without a face).
         """
         try:
-            cut, instyle, box = self._align(_picture(frame), (left, right, top, bottom))
+            cut, instyle, box = self._align(as_image(frame), (left, right, top, bottom))
             message = "the face is cut out at {1}x{0} px".format(*box.size)
         except VtoonError as error:
             cut, instyle, box, message = NO_PICTURE, None, None, f"Error: {error}"
@@ -131,7 +131,7 @@ class Model:
         `style_degree` counts for the style types that end in -d; another `style_type` than the loaded one is loaded,
         and its exstyle is taken in place of the given one.
         """
-        image = _picture(aligned_face)
+        image = as_image(aligned_face)
         engine = self._engine(instyle, exstyle, style_degree, style_type, image.shape[:2])
         whole = Crop.whole(image.shape[:2], self._model.upscale)
         (drawn,) = self._stylizer.render(iter([TrackedFrame(Frame(image))]), whole, engine, 1)
@@ -202,16 +202,6 @@ class Model:
             return f"; {reader.damaged}"
         expected = reader.info.expected_frames or 0
         return f", of {expected}: a video is cut off after {self.frame_cap} here" if expected > self.frame_cap else ""
-
-
-def _picture(image: Picture | None) -> np.ndarray:
-    """Raises VtoonError where it is none."""
-    if isinstance(image, str | os.PathLike):
-        return load_image(image)[0]
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise VtoonError(f"a picture is uint8 [height, width, 3] in RGB, or a file, not {got} (Step 2)")
-    return image
 
 
 def _given(video: str | os.PathLike | None) -> str | os.PathLike:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vtoon.errors import VtoonError
 
+log = logging.getLogger("vtoon")
 LUMA = (0.299, 0.587, 0.114)
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -42,7 +44,9 @@ def load_image(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
     """
     try:
         with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
+            if getattr(file, "n_frames", 1) > 1:
+                log.warning("%s: holds %d pictures; the first is taken", path, file.n_frames)
+            image = _eight_bits(ImageOps.exif_transpose(file))
             alpha = None
             if "A" in image.getbands() or "transparency" in image.info:
                 image = image.convert("RGBA")
@@ -54,8 +58,38 @@ def load_image(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
         raise VtoonError(f"{path}: not a readable image ({str(error).splitlines()[0]})") from None
 
 
-def save_image(path: str | os.PathLike, image: np.ndarray, alpha: np.ndarray | None = None) -> None:
-    """Write uint8 [H, W, 3] RGB (PNG and WebP keep `alpha`), complete or not at all."""
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Gray of 16 bits, which Pillow would cut off at 255."""
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.array(image).clip(0, 65535) // 257).astype(np.uint8))
+
+
+def as_image(image: object) -> np.ndarray:
+    """A picture as a user may give it: a file, one of Pillow's, or uint8 [H, W, 3] RGB, which is returned.
+
+    Raises VtoonError where it is none of these, or a file that is no readable image.
+    """
+    if isinstance(image, str | os.PathLike):
+        return load_image(image)[0]
+    if isinstance(image, Image.Image):
+        return np.array(_eight_bits(image).convert("RGB"))
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        got = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise VtoonError(f"a picture is uint8 [height, width, 3] in RGB, one of Pillow's, or a file, not {got}")
+    return image
+
+
+def colour_profile(path: str | os.PathLike) -> dict[str, object]:
+    """What of an image file tells how its RGB looks and prints, as `save_image` takes it: ICC profile, dpi."""
+    with Image.open(path) as file:
+        if file.mode == "CMYK":  # its profile says nothing of RGB
+            return {}
+        return {key: file.info[key] for key in ("icc_profile", "dpi") if file.info.get(key)}
+
+
+def save_image(path: str | os.PathLike, image: np.ndarray, alpha: np.ndarray | None = None, **about: object) -> None:
+    """Write uint8 [H, W, 3] RGB (PNG and WebP keep `alpha`), complete or not at all; `about`: see `colour_profile`."""
     path = Path(path)
     picture = Image.fromarray(image)
     if alpha is not None and path.suffix.lower() in (".png", ".webp"):
@@ -63,7 +97,7 @@ def save_image(path: str | os.PathLike, image: np.ndarray, alpha: np.ndarray | N
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     options = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
     try:
-        picture.save(part, **options)
+        picture.save(part, **options, **about)
         os.replace(part, path)
     except (OSError, ValueError, KeyError) as error:
         raise VtoonError(f"{path}: cannot write the image ({error})") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vtoon.errors import VtoonError
@@ -62,16 +62,15 @@ def plan(inputs: Sequence[str], output: str | os.PathLike, naming: Naming = Nami
     """The jobs for files, folders, quoted globs and image sequences; nothing is written yet.
 
     `output` is a folder, or, for one input file, a file where it has an extension and no slash at its end.
-    Raises VtoonError where there is nothing to do, two inputs would share an output, or an output is an input.
+    Two inputs that would share an output, and an output that is an input, are problems of these jobs alone. Raises
+    VtoonError where there is nothing to do, or the only job has a problem of this kind.
     """
     sources, alone = find(inputs), len(inputs) == 1 and _is_one(inputs[0])
     as_file, output = _is_file_name(os.fspath(output)), Path(output)
     if as_file and not alone:
         raise VtoonError(f"{output}: names one file, but the input is more than one; give a folder")
     jobs = [_job(source, output, naming, alone, as_file and alone) for source in sources]
-    jobs = _without_products(jobs, inputs)
-    _check_outputs([job for job in jobs if not job.problem])
-    return jobs
+    return _checked(_without_products(jobs, inputs))
 
 
 def find(inputs: Sequence[str]) -> list[str]:
@@ -139,9 +138,24 @@ def _without_products(jobs: Sequence[Job], named: Sequence[str]) -> list[Job]:
     return [job for job in jobs if job.source in named or maker.get(os.path.abspath(job.source), job) is job]
 
 
-def _check_outputs(jobs: Sequence[Job]) -> None:
+def _checked(jobs: Sequence[Job]) -> list[Job]:
+    """Jobs whose outputs collide get a `problem`; a single job raises it."""
     inputs, taken = {os.path.realpath(job.source) for job in jobs}, {}
-    for job, path in [(each, path) for each in jobs for path in (each.output, each.copy) if path]:
+    checked = []
+    for job in jobs:
+        try:
+            if not job.problem:
+                _check_outputs(job, inputs, taken)
+        except VtoonError as error:
+            if len(jobs) == 1:
+                raise
+            job = replace(job, problem=str(error))
+        checked.append(job)
+    return checked
+
+
+def _check_outputs(job: Job, inputs: set[str], taken: dict[str, Job]) -> None:
+    for path in [path for path in (job.output, job.copy) if path]:
         Target(path, [job.source], overwrite=True)  # raises where it is a folder or the input itself
         if os.path.realpath(path) in inputs:
             raise VtoonError(f"{path}: is an input and would be an output, too; give the outputs another folder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
@@ -20,7 +21,7 @@ from vtoon.export import OnnxModel, OnnxPainter
 from vtoon.faces import FaceDetector, FaceTracker
 from vtoon.faces.region import DETAIL_RANGE
 from vtoon.flow import FlowEstimator, find_estimator, steady
-from vtoon.image import load_image
+from vtoon.image import as_image
 from vtoon.placement import PUBLISHED_EYES, Crop, Full, PassThrough, Paste, Placement, Region, wanted_eyes
 from vtoon.published import Companions, PublishedModel, PublishedPainter
 from vtoon.types import Frame, Landmarks, Rendered, Style, TrackedFace, TrackedFrame
@@ -61,11 +62,13 @@ class StylizeOptions:
             if not good:
                 raise VtoonError(f"{name} is {getattr(self, name)!r}; it must be {allowed}")
 
-        check(0.0 <= self.style_degree <= 1.0, "style_degree", "between 0 (the photo) and 1 (the full drawing)")
+        if self.batch_size == "auto":
+            object.__setattr__(self, "batch_size", None)
+        check(_within(self.style_degree, 0, 1), "style_degree", "between 0 (the photo) and 1 (the full drawing)")
         check(self.placement in PLACEMENTS, "placement", "crop, paste or full")
         check(self.faces in ("all", "largest"), "faces", "all or largest")
-        check(self.batch_size is None or self.batch_size >= 1, "batch_size", "auto or at least 1")
-        check(self.parse_every >= 1, "parse_every", "at least 1")
+        check(self.batch_size is None or _within(self.batch_size, 1, math.inf), "batch_size", "auto or at least 1")
+        check(_within(self.parse_every, 1, math.inf), "parse_every", "at least 1")
         check(self.dtype in ("auto", *DTYPES), "dtype", f"auto, {', '.join(DTYPES)}")
         check(len(self.padding) == 4 and min(self.padding) >= 0, "padding", "four numbers, none negative")
         if self.exact:
@@ -155,7 +158,7 @@ class Stylizer:
         """As `stylize_image`; also returns the number of faces found."""
         chosen = StylizeOptions(**options)
         engine = self.engine(chosen)
-        image = image if isinstance(image, np.ndarray) else load_image(image)[0]
+        image = as_image(image)
         found = FaceDetector().detect(image)
         found = found[:1] if chosen.faces == "largest" else found
         faces = tuple(TrackedFace(i, landmarks) for i, landmarks in enumerate(found))

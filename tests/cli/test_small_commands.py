@@ -65,6 +65,25 @@ def test_the_sheet_of_a_specialised_file_shows_what_it_draws(published_folder, t
     assert [label for label, _ in drawings(load(name, "cpu"))] == ["degree 0.5", "2 002"]
 
 
+def test_a_sheet_replaces_nothing_unasked_and_is_a_picture(command, tiny_model, tmp_path, portrait):
+    photo = tmp_path / "me.png"
+    Image.fromarray(portrait).save(photo)
+    before = photo.read_bytes()
+    flags = ("styles", "--ckpt", tiny_model, "--photo", photo, "--sheet")
+    assert "same file" in command(*flags, photo, "--overwrite").line and photo.read_bytes() == before
+    (tmp_path / "sheet.png").write_text("mine")
+    assert "exists already" in command(*flags, tmp_path / "sheet.png").line
+    assert "must end in .png" in command(*flags, tmp_path / "sheet.pdf").line
+    assert command(*flags, tmp_path / "sheet.png", "--overwrite").code == 0
+
+
+def test_inspect_of_an_exported_model(command, tiny_model, tmp_path):
+    pytest.importorskip("onnxruntime")
+    assert command("export", tmp_path / "x.onnx", "--ckpt", tiny_model, "--style", "comic").code == 0
+    out = command("inspect", tmp_path / "x.onnx").out
+    assert "exported" in out and "comic" in out
+
+
 def test_sheet_of_a_photo_without_a_face(command, tiny_model, tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
     sheet = tmp_path / "sheet.png"

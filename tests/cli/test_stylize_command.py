@@ -90,6 +90,21 @@ def test_a_folder_does_what_it_can_and_ends_with_a_table(tmp_path, stylize, make
     assert "skipped" in again.out and again.out.count("done") == 1
 
 
+def test_a_folder_with_one_finished_file_says_so(tmp_path, stylize, make_clip):
+    make_clip(tmp_path / "in" / "a.mp4", 2)
+    assert stylize(tmp_path / "in", "-o", tmp_path / "out").code == 0
+    again = stylize(tmp_path / "in", "-o", tmp_path / "out")
+    assert again.code == 0 and "there already" in again.out and "--overwrite" in again.out
+
+
+def test_a_name_as_long_as_can_be(tmp_path, stylize, make_clip):
+    clip = make_clip(tmp_path / "a.mp4", 2)
+    longest = tmp_path / "out" / ("漢" * 83 + ".mp4")
+    assert stylize(clip, "-o", longest).code == 0 and longest.is_file()
+    ended = stylize(clip, "-o", longest.with_name("漢" * 84 + ".mp4"))
+    assert ended.code == 1 and "longer than 255 bytes" in ended.line
+
+
 def test_quiet_says_nothing_but_errors(tmp_path, stylize, make_clip):
     clip = make_clip(tmp_path / "in.mp4")
     ended = stylize(clip, "-o", tmp_path / "out.mp4", "--quiet")

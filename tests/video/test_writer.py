@@ -173,6 +173,53 @@ def test_odd_sizes_are_padded_only_where_the_codec_needs_it(tmp_path, caplog, co
 @pytest.mark.parametrize(
     ("codec", "name"), [("h264", "b.mp4"), ("hevc", "b.mp4"), ("av1", "b.mkv"), ("vp9", "b.webm"), ("prores", "b.mov")]
 )
+def described(path, sound):
+    """A clip with a title, a comment and two chapters."""
+    plain = make_clip(path.with_name("plain.mkv"), range(4), audio="aac" if sound else None)
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        target.metadata.update({"title": "Eine Rede", "comment": "kept"})
+        half = {"time_base": Fraction(1, 1000), "metadata": {}}
+        target.set_chapters([{"id": i + 1, "start": 80 * i, "end": 80 * i + 80, **half} for i in range(2)])
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("sound", [False, True])
+def test_title_and_chapters_come_along_with_and_without_sound(tmp_path, sound):
+    convert(described(tmp_path / "a.mkv", sound), tmp_path / "b.mkv")
+    with av.open(str(tmp_path / "b.mkv")) as container:
+        told = {key.lower(): value for key, value in container.metadata.items()}
+        assert told["title"] == "Eine Rede" and told["comment"] == "kept"
+        assert len(container.chapters()) == 2
+
+
+@pytest.mark.parametrize("name", ["b.mp4", "b.mkv", "b.mov"])
+@pytest.mark.parametrize("codec", ["h264", "prores"])
+def test_the_last_picture_is_shown_as_long_as_before(tmp_path, name, codec):
+    if (name, codec) == ("b.mp4", "prores"):
+        pytest.skip("not in MP4")
+    with VideoWriter(tmp_path / "a.mkv", rate=1, preset="ultrafast") as writer:  # a picture a second
+        for n in range(3):
+            writer.write(Frame(picture(n), 1000 * n, Fraction(1, 1000)))
+    with VideoReader(tmp_path / "a.mkv") as reader:
+        # as if at 25 frames/s, at which the last one would be seen for 40 ms
+        with VideoWriter(tmp_path / name, like=reader, rate=25, codec=codec) as writer:
+            for frame in reader:
+                writer.write(frame)
+    with av.open(str(tmp_path / name)) as container:
+        assert container.duration / 1e6 == pytest.approx(3.0, abs=0.05)
+
+
+def test_a_shape_of_pixels_that_cannot_be_told_is_said(tmp_path, caplog):
+    make_clip(tmp_path / "a.mp4", range(2), aspect=Fraction(4, 3))
+    convert(tmp_path / "a.mp4", tmp_path / "b.webm")
+    assert "pixels' shape (4/3)" in caplog.text
+
+
 def test_codecs(tmp_path, codec, name):
     preset = {"h264": "ultrafast", "hevc": "ultrafast", "av1": "12", "vp9": "8"}.get(codec)
     with VideoWriter(tmp_path / name, codec=codec, preset=preset) as writer:

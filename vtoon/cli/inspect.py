@@ -26,7 +26,7 @@ class Inspect:
 
     def run(self) -> None:
         suffix = self.file.suffix.lower()
-        look = _of_model if suffix == ".safetensors" else _of_published if suffix in PUBLISHED_SUFFIXES else _of_media
+        look = LOOK.get(suffix, _of_published if suffix in PUBLISHED_SUFFIXES else _of_media)
         rows = list(look(self.file))
         width = max(len(name) for name, _ in rows)
         print("\n".join(f"{name.ljust(width)}  {value}" for name, value in rows))
@@ -111,3 +111,17 @@ def _of_config(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
     channels = config.pop("channels")
     yield "channels", ", ".join(f"{size} px: {n}" for size, n in sorted(channels.items()))
     yield from ((name.replace("_", " "), str(value)) for name, value in config.items())
+
+
+def _of_exported(path: Path) -> Iterator[tuple[str, str]]:
+    import torch
+
+    from vtoon.export import OnnxModel
+
+    model = OnnxModel(path, torch.device("cpu"))
+    yield from _head(path, "vtoon model, exported (ONNX)")
+    yield "style", model.bank.styles[0].name
+    yield "enlarges", f"{model.upscale} times"
+
+
+LOOK = {".safetensors": _of_model, ".onnx": _of_exported}

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from tyro.conf import arg
 
-from vtoon.cli.common import Device, Talk, progress_bar, show_notices
+from vtoon.cli.common import Device, Flag, Talk, progress_bar, show_notices
 from vtoon.errors import VtoonError
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Styles:
     """Write a contact sheet here (palettes included, as with --color_transfer, where the model has them)."""
     photo: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: scikit-image's astronaut)")] = None
     """The portrait on the sheet."""
+    overwrite: Flag = False
+    """Replace a sheet that exists."""
     device: Device = "auto"
     """auto takes CUDA, then Apple's MPS, then the CPU."""
     messages: Talk = field(default_factory=Talk)
@@ -45,7 +47,14 @@ class Styles:
             print(listing(stylizer.styles))
             return
         from vtoon.image import save_image
+        from vtoon.jobs import SAVED_IMAGES
+        from vtoon.video.target import Target
 
+        if self.sheet.suffix.lower() not in SAVED_IMAGES:
+            raise VtoonError(f"{self.sheet}: the sheet is a picture; its name must end in {', '.join(SAVED_IMAGES)}")
+        target = Target(self.sheet, [self.photo], self.overwrite)
+        target.create()  # known before the drawing begins
+        target.discard()
         with progress_bar(self.sheet.name, self.messages.quiet) as progress:
             picture = contact_sheet(stylizer, portrait(self.photo), progress)
         save_image(self.sheet, picture)

@@ -79,7 +79,7 @@ def shared_options(drawing: Drawing, speed: Speed, coding: Coding, batch_size: i
 
 def run_jobs(stylizer: Stylizer, jobs: list[Job], options: StylizeOptions, talk: Talk) -> int:
     """Do the jobs with a progress bar each, say what became of them, return the exit code."""
-    from vtoon.batch import one_line, stylize_all, table
+    from vtoon.batch import SKIPPED, one_line, stylize_all, table
 
     @contextmanager
     def watch(job: Job) -> Iterator:
@@ -93,7 +93,7 @@ def run_jobs(stylizer: Stylizer, jobs: list[Job], options: StylizeOptions, talk:
         results.append(result)
         if not result.good:
             say_error(result.reason)
-        if len(jobs) == 1 and result.frames and not talk.quiet:
+        if len(jobs) == 1 and not talk.quiet and (result.frames or result.status == SKIPPED):
             print(one_line(result))
         if not result.faces and result.frames and options.placement != "full" and not talk.quiet:
             print(f"{result.job.output}: no face was found, so nothing was drawn")

@@ -21,6 +21,7 @@ class Decoder:
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
         stream.thread_type = "AUTO"
         self.broken = False
+        self.passed_over = 0  # damaged pictures or packets before the first good picture
         self._container, self._stream = container, stream
         self._started = False
 
@@ -50,6 +51,7 @@ class Decoder:
         except av.error.FFmpegError:
             if self._started:
                 raise
+            self.passed_over += 1
             return []
 
     def _delayed(self) -> list[av.VideoFrame]:
@@ -67,3 +69,5 @@ class Decoder:
             elif self._started:
                 self.broken = True
                 return
+            else:
+                self.passed_over += 1

@@ -42,6 +42,7 @@ class VideoReader:
             raise VtoonError(f"{path}: the content is one picture, not a video; treat it as an image")
         self.damaged: str | None = None
         self.finished: bool | None = None
+        self.last_shown = Fraction(0)  # s that the latest picture is shown; 0: not known
         self._rate = rate
         self._closed = False
         self._say_what_changes()
@@ -63,7 +64,10 @@ class VideoReader:
             for picture in decoder:
                 if self._closed:
                     return
+                if not count and decoder.passed_over:
+                    log.warning("%s: what comes before the first whole picture is left out", self.path)
                 pts, count = self._next_pts(picture.pts, pts), count + 1
+                self.last_shown = (picture.duration or 0) * info.time_base
                 yield Frame(info.orientation.upright(to_rgb(picture)), pts, info.time_base)
         if not count:
             raise VtoonError(f"{self.path}: the file is damaged: not one picture can be decoded")

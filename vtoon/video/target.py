@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from vtoon.errors import VtoonError
+
+LONGEST_NAME = 255  # bytes, on every common file system
 
 
 class Target:
@@ -17,7 +20,9 @@ class Target:
     ) -> None:
         """Raises VtoonError where `path` is the input itself (links included), a folder, or there already."""
         self.path = Path(path)
-        self.part = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
+        self.part = self.path.with_name(f".{_shorter(self.path.stem)}.part{self.path.suffix}")
+        if len(os.fsencode(self.path.name)) > LONGEST_NAME:
+            raise VtoonError(f"{path}: the name is longer than {LONGEST_NAME} bytes; give a shorter one")
         if self.path.is_dir():
             raise VtoonError(f"{path}: is a folder; give the name of a file in it")
         if any(source and _same(self.path, source) for source in sources):
@@ -44,6 +49,12 @@ class Target:
     def discard(self) -> None:
         """Nothing is left behind."""
         self.part.unlink(missing_ok=True)
+
+
+def _shorter(stem: str) -> str:
+    """A stem that leaves room for what is put around it: a name may be as long as it can be already."""
+    data = os.fsencode(stem)
+    return stem if len(data) < LONGEST_NAME // 2 else hashlib.sha256(data).hexdigest()
 
 
 def _same(path: Path, source: str | os.PathLike) -> bool:

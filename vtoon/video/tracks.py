@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 
 import av
+from av.stream import Disposition
 from av.subtitles.subtitle import SubtitleSet
 
 from vtoon.video.source import open_source
@@ -38,10 +39,12 @@ class Tracks:
         self._source, self._output = source, output
         self._input = open_source(source)
         _copy_description(self._input, output)
+        _say_what_is_left_out(self._input, source)
         streams = [*self._input.streams.audio, *self._input.streams.subtitles]
         self._tracks = {stream.index: track for stream in streams if (track := _track(stream, output, source))}
-        self._packets = self._input.demux(*(stream for stream in streams if stream.index in self._tracks))
-        self._waiting = self._next() if self._tracks else None
+        kept = [stream for stream in streams if stream.index in self._tracks]
+        self._packets = self._input.demux(*kept) if kept else None  # without a stream it would be all of them
+        self._waiting = self._next() if kept else None
 
     def advance(self, until: float = math.inf) -> None:
         """Write what begins before `until` seconds."""
@@ -58,7 +61,8 @@ class Tracks:
                 self._output.mux(packet)
 
     def close(self) -> None:
-        self._packets.close()
+        if self._packets:
+            self._packets.close()
         self._input.close()
 
     def _next(self) -> av.Packet | None:
@@ -171,6 +175,14 @@ def _copy_description(source: av.container.InputContainer, output: av.container.
     output.metadata.update({key: value for key, value in source.metadata.items() if key not in _CONTAINER_TAGS})
     if hasattr(output, "set_chapters") and source.chapters():
         output.set_chapters(source.chapters())
+    for theirs, ours in zip(source.streams.video[:1], output.streams.video, strict=False):
+        ours.metadata.update({key: theirs.metadata[key] for key in ("title", "language") if key in theirs.metadata})
+
+
+def _say_what_is_left_out(source: av.container.InputContainer, path: str | os.PathLike) -> None:
+    pictures = [s for s in source.streams.video[1:] if not s.disposition & Disposition.attached_pic]
+    for stream in [*pictures, *source.streams.attachments]:
+        log.warning("%s: %s stream %d is left out", path, stream.type, stream.index)
 
 
 def _seconds(packet: av.Packet) -> float | None:

@@ -19,11 +19,13 @@ from vtoon.video.colours import SDR, Colours, FromRGB
 from vtoon.video.encoders import CONTAINERS, choose_codec
 from vtoon.video.info import MediaInfo
 from vtoon.video.reader import VideoReader
+from vtoon.video.source import is_pattern
 from vtoon.video.target import Target
 from vtoon.video.tracks import Tracks
 
 log = logging.getLogger("vtoon")
 _MAX_TIMESCALE = 2**31 - 1
+TELLS_SHAPE = ("h264", "hevc", "h264_nvenc", "hevc_nvenc")  # in the stream itself, whatever the container
 REORDERED = 2  # frames that may be decoded before the first is shown
 
 
@@ -69,12 +71,13 @@ class VideoWriter:
         self._options = self._codec.settings(crf, preset)
         self._like, self._size = like, size
         self._rate = Fraction(rate) if rate else like.info.rate if like else Fraction(25)
-        self._sound = sound or (like.path if like and like.info.has_tracks else None)
+        self._sound = sound or (like.path if like and not is_pattern(like.path) else None)
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream | None = None
         self._tracks: Tracks | None = None
         self._last: int | None = None  # pts of the last frame in the stream's time base
         self._dts: int | None = None
+        self._held: list[av.Packet] = []
         self.frames = 0
 
     def __enter__(self) -> VideoWriter:
@@ -134,7 +137,9 @@ class VideoWriter:
                 "%s: padded from %dx%d to %dx%d by repeating the border: %s needs even sizes",
                 *(self.path, *self._size, context.width, context.height, self.codec),
             )
-        context.sample_aspect_ratio = info.sample_aspect_ratio if info else Fraction(1)
+        context.sample_aspect_ratio = shape = info.sample_aspect_ratio if info else Fraction(1)
+        if shape != 1 and self.path.suffix.lower() in (".mkv", ".webm") and self.codec not in TELLS_SHAPE:
+            log.warning("%s: %s in this container cannot tell the pixels' shape (%s)", self.path, self.codec, shape)
         tags, conversion = output_colours(info, context.width, context.height)
         context.color_primaries, context.color_trc = tags.primaries, tags.transfer
         context.colorspace, context.color_range = tags.matrix, tags.range
@@ -159,9 +164,13 @@ class VideoWriter:
         if self._tracks:
             self._tracks.advance(float(time))
 
-    def _mux(self, packets: list[av.Packet]) -> None:
-        for packet in packets:
-            packet.duration = round(1 / (self._rate * packet.time_base))  # how long the last one is shown
+    def _mux(self, packets: list[av.Packet], shown: Fraction = Fraction(0)) -> None:
+        """`shown`: s that the last picture is shown, where it is known; till then the newest packet waits."""
+        packets = [*self._held, *packets]
+        self._held = packets[-1:] if not shown else []
+        for packet in packets[: len(packets) - len(self._held)]:
+            last = shown if packet.pts == self._last else 0
+            packet.duration = round((last or 1 / self._rate) / packet.time_base)
             packet.dts = self._dts = decoding_time(packet.pts, packet.dts, self._dts, round(10 / packet.time_base))
             self._container.mux(packet)
 
@@ -169,13 +178,18 @@ class VideoWriter:
         if self._container is None:
             raise VtoonError(f"{self.path}: no frame was written, so there is no video")
         try:
-            self._mux(self._stream.encode(None))
+            self._mux(self._stream.encode(None), self._last_shown())
             if self._tracks:
                 self._tracks.finish(self._sound_end())
             self._close()
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from None
         self._target.commit()
+
+    def _last_shown(self) -> Fraction:
+        """Seconds: as long as the source shows its last picture, if the last one here is that."""
+        whole = self._like and self._like.finished and not self._like.damaged
+        return (whole and self._like.last_shown) or 1 / self._rate
 
     def _sound_end(self) -> float:
         """Seconds: where the pictures end, if the source broke or was left early; else the sound is heard out."""
