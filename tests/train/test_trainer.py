@@ -20,7 +20,7 @@ from vtoon.models.builtin import BuiltinVToonify
 from vtoon.models.face_net import PARTS, warp
 from vtoon.train import looks
 from vtoon.train.pairs import OFFSET_GRID, SHEET, SHEET_EYES, Drawings, FaceSheets, parts_of, sheet_of
-from vtoon.train.recipes.distill import DistillOptions, VToonifyDistill
+from vtoon.train.recipes.distill import LOOSE_ADV, LOOSE_GRAD, LOOSE_REC, DistillOptions, VToonifyDistill
 from vtoon.train.teacher import PairTeacher, look_teacher
 from vtoon.train.trainer import Phase, TrainOptions, fit, run_phase
 from vtoon.train.views import View
@@ -218,3 +218,13 @@ def test_eyes_and_mouths_count_more(teacher):
     every = replace(batch, parts=torch.ones_like(batch.parts))
     assert none.focus.shape == (2, 1, 64, 64)
     assert none.focus.unique().tolist() == [1.0] and every.focus.unique().tolist() == [3.0]
+
+
+def test_lines_drawn_by_hand_bind_less_and_are_judged_more(teacher):
+    r = recipe(teacher, adv_from=0.0, tmp_loss=0.0)
+    batch = r.next_batch(0)
+    r.close()
+    assert batch.exact.flatten().tolist() == [1.0, 1.0]
+    exact, loose = (r.generator_terms(b) for b in (batch, replace(batch, exact=torch.zeros_like(batch.exact))))
+    for name, share in (("rec", LOOSE_REC), ("grad", LOOSE_GRAD), ("adv", LOOSE_ADV), ("feat", 1.0)):
+        assert float(loose[name] / exact[name]) == pytest.approx(share, rel=1e-4)

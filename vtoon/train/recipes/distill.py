@@ -35,8 +35,8 @@ FIELD_WEIGHT = 20.0  # fields are a few hundredths of the distance between the e
 FEATURES = [PARTS.index(name) for name in ("eyes", "mouth", "drawn")]
 FOCUS = 2.0  # how much more their pixels count
 # Of drawings by hand, whose lines lie beside the photo's, L1 would make a mean without lines: there it counts less, the
-# discriminator more.
-LOOSE_REC, LOOSE_ADV = 0.3, 20.0
+# discriminator more (at 20 it speckles the skin).
+LOOSE_REC, LOOSE_GRAD, LOOSE_ADV = 0.5, 0.15, 6.0
 GROUND = 8.0  # of the looks' colour matrices
 MODULATED, UNIT = 5.0, 3.0  # rates of modulated convolutions, and of other equalized layers and codes, over plain ones
 
@@ -176,7 +176,7 @@ class VToonifyDistill:
         self._fake = fake.detach()
         weight = b.focus * (LOOSE_REC + (1 - LOOSE_REC) * b.exact)
         terms = {"rec": o.rec_loss * F.l1_loss(fake * weight, b.target * weight)}
-        weight = b.focus * b.exact
+        weight = b.focus * (LOOSE_GRAD + (1 - LOOSE_GRAD) * b.exact)
         terms["grad"] = o.grad_loss * gradient_l1(fake * weight, b.target * weight)
         if self.perceptual and o.perc_loss:
             features = self.perceptual.features
