@@ -224,9 +224,8 @@ def test_lines_drawn_by_hand_bind_less_and_are_judged_more(teacher):
     r = recipe(teacher, adv_from=0.0, tmp_loss=0.0)
     batch = r.next_batch(0)
     r.close()
+    r.disc.eval()  # its spectral norms stand still
     assert batch.exact.flatten().tolist() == [1.0, 1.0]
     exact, loose = (r.generator_terms(b) for b in (batch, replace(batch, exact=torch.zeros_like(batch.exact))))
     for name, share in (("rec", LOOSE_REC), ("grad", LOOSE_GRAD), ("adv", LOOSE_ADV), ("feat", 1.0)):
-        assert float(loose[name] / exact[name]) == pytest.approx(
-            share, rel=0.05
-        )  # the discriminator's spectral norms move
+        assert float(loose[name] / exact[name]) == pytest.approx(share, rel=1e-4)
