@@ -119,16 +119,24 @@ def test_two_faces_side_by_side_leave_no_seam():
     assert result[150, 150:251].max() == 0  # from one face to the other
 
 
-def test_the_background_around_a_drawn_head_keeps_the_tone_of_the_photo():
+@pytest.mark.parametrize("shoulders", [False, True])
+def test_the_background_around_a_drawn_head_keeps_the_tone_of_the_photo(shoulders):
+    """Also beside the jaw, where the rim of the mask lies on the shoulders more than on the wall."""
     y, x = np.mgrid[:512, :512]
-    head = np.hypot((x - FACE.points[:, 0].mean()) / 50, (y - FACE.points[:, 1].mean()) / 70) < 1
-    image = np.where(head[..., None], (190, 140, 120), (90, 110, 130)).astype(np.uint8)
+    cx, cy = FACE.points.mean(0)
+    head = np.hypot((x - cx) / 50, (y - cy) / 70) < 1
+    jacket = (y > cy + 40) & shoulders
+    image = np.where(jacket[..., None], (20, 20, 25), (90, 110, 130))
+    image = np.where(head[..., None], (190, 140, 120), image).astype(np.uint8)
     box = planned(image)
     toon = crop_face(np.clip(image.astype(int) + 60, 0, 255).astype(np.uint8), box)
     mask, core = (blend_mask(FACE, (512, 512), box, reach) for reach in (1.0, CORE))
     halo, _ = paste_back(image, toon, box, mask)
     result, _ = paste_back(image, toon, box, mask, core)
     wall = ~cv2.dilate(head.astype(np.uint8), np.ones((9, 9))).astype(bool) & (mask > 0.5) & (core < 0.01)
+    wall &= ~cv2.dilate(jacket.astype(np.uint8), np.ones((9, 9))).astype(bool)
     change = np.abs(result.astype(int) - image).mean(2)
     assert np.abs(halo.astype(int) - image).mean(2)[wall].mean() > 40 and change[wall].mean() < 6
-    assert change[head & (core > 0.99)].min() > 55  # the face is drawn as before
+    beside = wall & (y > cy + 15) & (y < cy + 40)
+    assert change[beside].mean() < 15
+    assert change[head & (core > 0.99) & ~jacket].min() > 55  # the face is drawn as before

@@ -110,7 +110,8 @@ def paste_back(
 
 
 def _in_tone(drawn: np.ndarray, photo: np.ndarray, mask: np.ndarray, core: np.ndarray) -> np.ndarray:
-    """The drawing with the photo's tone where the photo looks like its background at the rim of the mask.
+    """The drawing with the photo's tone where the photo looks like its background at the rim of the mask, that close by
+    or that above: beside the jaw, what is close by are shoulders, too.
 
     Strokes stay: only what is left of the difference after a wide blur is taken away, and the blur sees nothing but
     background. float32 [h, w, 3].
@@ -123,13 +124,18 @@ def _in_tone(drawn: np.ndarray, photo: np.ndarray, mask: np.ndarray, core: np.nd
     )
     wide = max(small) / 8
 
-    def spread(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def spread(values: np.ndarray, weight: np.ndarray, wide: float) -> tuple[np.ndarray, np.ndarray]:
         both = cv2.GaussianBlur(np.concatenate([values * weight, weight], 2), (0, 0), wide)
         return both[..., :3] / (both[..., 3:] + 1e-3), both[..., 3:] / (both[..., 3:] + 0.02)
 
-    behind, known = spread(seen, rim)  # known: 0 where no rim is near
-    likeness = known * np.exp(-np.square(seen - behind).sum(2, keepdims=True) / (2 * ALIKE**2)) * (1 - face)
-    offset = likeness * spread(toon - seen, likeness)[0]
+    def likeness(rim: np.ndarray, wide: float) -> np.ndarray:
+        behind, known = spread(seen, rim, wide)  # known: 0 where no rim is near
+        return known * np.exp(-np.square(seen - behind).sum(2, keepdims=True) / (2 * ALIKE**2))
+
+    rows = np.arange(small[1], dtype=np.float32)[:, None, None]
+    above = rim * (rows < (face * rows).sum() / (face.sum() + 1e-3))  # of the middle of the face
+    alike = np.maximum(likeness(rim, wide), likeness(above, 2 * wide)) * (1 - face)
+    offset = alike * spread(toon - seen, alike, wide)[0]
     return drawn - cv2.resize(offset, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
