@@ -16,6 +16,7 @@ LAYERS = (
     ("weights", "engine", "parsing", "parsing_map", "companions", "published", "export"),
     ("placement", "stylize", "latent", "train", "demo_types"),
     ("jobs", "batch", "cli", "demo_model"),
+    ("__main__",),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 # Within a layer: single files that build on one another, in this direction only.

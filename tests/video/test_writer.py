@@ -170,9 +170,6 @@ def test_odd_sizes_are_padded_only_where_the_codec_needs_it(tmp_path, caplog, co
     assert np.abs(shown.astype(int) - image.astype(int)).mean() < 6
 
 
-@pytest.mark.parametrize(
-    ("codec", "name"), [("h264", "b.mp4"), ("hevc", "b.mp4"), ("av1", "b.mkv"), ("vp9", "b.webm"), ("prores", "b.mov")]
-)
 def described(path, sound):
     """A clip with a title, a comment and two chapters."""
     plain = make_clip(path.with_name("plain.mkv"), range(4), audio="aac" if sound else None)
@@ -220,6 +217,9 @@ def test_a_shape_of_pixels_that_cannot_be_told_is_said(tmp_path, caplog):
     assert "pixels' shape (4/3)" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("codec", "name"), [("h264", "b.mp4"), ("hevc", "b.mp4"), ("av1", "b.mkv"), ("vp9", "b.webm"), ("prores", "b.mov")]
+)
 def test_codecs(tmp_path, codec, name):
     preset = {"h264": "ultrafast", "hevc": "ultrafast", "av1": "12", "vp9": "8"}.get(codec)
     with VideoWriter(tmp_path / name, codec=codec, preset=preset) as writer:
