@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "vtoon"
 LAYERS = (
-    ("clock", "errors", "memory", "types", "image"),
+    ("clock", "errors", "memory", "signals", "types", "image"),
     ("ops", "video", "faces", "flow", "metrics"),
     ("models",),
     ("weights", "engine", "parsing", "parsing_map", "companions", "published", "export"),

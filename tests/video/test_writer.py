@@ -194,11 +194,11 @@ def test_title_and_chapters_come_along_with_and_without_sound(tmp_path, sound):
         assert len(container.chapters()) == 2
 
 
-@pytest.mark.parametrize("name", ["b.mp4", "b.mkv", "b.mov"])
-@pytest.mark.parametrize("codec", ["h264", "prores"])
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [("h264", "b.mp4"), ("h264", "b.mkv"), ("h264", "b.mov"), ("prores", "b.mkv"), ("prores", "b.mov")],
+)
 def test_the_last_picture_is_shown_as_long_as_before(tmp_path, name, codec):
-    if (name, codec) == ("b.mp4", "prores"):
-        pytest.skip("not in MP4")
     with VideoWriter(tmp_path / "a.mkv", rate=1, preset="ultrafast") as writer:  # a picture a second
         for n in range(3):
             writer.write(Frame(picture(n), 1000 * n, Fraction(1, 1000)))

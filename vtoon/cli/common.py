@@ -20,6 +20,7 @@ from tqdm import tqdm
 from tyro.conf import FlagCreatePairsOff, arg
 
 from vtoon.errors import VtoonError, describe
+from vtoon.signals import STOPPING, handling
 
 Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]  # off, and `--name` turns it on
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -131,16 +132,12 @@ def _stoppable() -> Iterator[None]:
         return
 
     def stop(number: int, _: object) -> None:
-        for each in before:
+        for each in STOPPING:
             signal.signal(each, signal.SIG_DFL)
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling(stop):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Notices(logging.Handler):

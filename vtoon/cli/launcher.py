@@ -70,10 +70,7 @@ class StyleTransfer:
     times as large, nothing smoothed over time."""
     placement: Annotated[
         Literal["paste", "crop", "full"] | None,
-        arg(
-            metavar="{paste,crop,full}",
-            help_behavior_hint="(default: see below)",
-        ),
+        arg(metavar="{paste,crop,full}", help_behavior_hint="(default: see below)"),
     ] = None
     """paste: faces drawn into the whole frame. crop: the face region alone. full: the whole frame is drawn.
     As VToonify does, crop with --scale_image, and full with --exact or --parsing_map_path; else paste."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +17,7 @@ from torch.optim import Optimizer
 
 from vtoon.errors import VtoonError
 from vtoon.image import save_image
+from vtoon.signals import handling
 from vtoon.train.distributed import any_rank, average_gradients, is_main
 
 Batch = Any
@@ -111,8 +111,13 @@ def fit(recipe: Recipe, options: TrainOptions) -> int:
     state_file = options.folder / "state.pt"
     step = load_state(recipe, state_file) if state_file.exists() else 0
     log, stop = _Log(options.folder, step), []
+
+    def noted(number: int, _: object) -> None:
+        stop.append(number)  # the step that runs is finished first; a second Ctrl-C ends at once
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
     try:
-        with _signals(stop):
+        with handling(noted):
             step = _steps(recipe, options, step, stop, log)
     finally:
         recipe.close()
@@ -140,22 +145,6 @@ def _steps(recipe: Recipe, options: TrainOptions, step: int, stop: list, log: _L
             save_state(recipe, step, options.folder / "state.pt")
             recipe.export(options.folder / "model.safetensors", step)
     return step
-
-
-@contextmanager
-def _signals(stop: list) -> Iterator[None]:
-    """SIGTERM and Ctrl-C end the training after the step that runs; a second Ctrl-C at once."""
-
-    def noted(number: int, _: object) -> None:
-        stop.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    previous = {number: signal.signal(number, noted) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 class _Log:

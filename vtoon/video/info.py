@@ -90,11 +90,6 @@ class MediaInfo:
         return (self.height, self.width) if self.orientation.swaps_axes else (self.width, self.height)
 
     @property
-    def has_tracks(self) -> bool:
-        """Whether there is sound or text beside the picture."""
-        return bool(self.audio_codecs or self.subtitle_codecs)
-
-    @property
     def hdr(self) -> bool:
         return self.colours.hdr
 

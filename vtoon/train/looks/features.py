@@ -60,10 +60,10 @@ def complexion(lab: np.ndarray, face: Face, chroma: float = 0.31) -> np.ndarray:
     return np.dstack([lab[..., 0], mix(lab[..., 1:], colour * (limited / strength)[..., None], face.complexion)])
 
 
-def neck_shadow(lab: np.ndarray, face: Face, depth: float = 0.14) -> np.ndarray:
+def neck_shadow(lab: np.ndarray, face: Face, depth: float = 0.224) -> np.ndarray:
     """One flat shadow under the jaw: it sets the face off from a neck of the same tone."""
     shade = face.neck * face.complexion
-    light = lab[..., 0] * (1 - 1.6 * depth * shade)
+    light = lab[..., 0] * (1 - depth * shade)
     return np.dstack([light, lab[..., 1:] * (1 + 0.25 * shade)[..., None]])
 
 
