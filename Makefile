@@ -21,7 +21,7 @@ demo: $(READY) data/demo.mp4  ## stylize the demo clip with the built-in model, 
 	$(BIN)/python style_transfer.py --video --content data/demo.mp4 --style_degree 1 --output_path output
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

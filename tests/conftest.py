@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,14 @@ class Ended:
         """The one line on stderr."""
         (line,) = self.err.splitlines()
         return line
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes that test side by side share the processor, the commands they start too."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    torch.set_num_threads(threads)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,15 @@ def test_the_colour_profile_comes_along(tmp_path):
         assert saved.info["icc_profile"] == profile and round(saved.info["dpi"][0]) == 300
 
 
+def test_a_name_may_be_as_long_as_a_file_system_lets_it_be(tmp_path):
+    long = tmp_path / ("ö" * 125 + ".png")  # 254 bytes
+    save_image(long, RGB)
+    assert np.array_equal(load_image(long)[0], RGB) and list(tmp_path.iterdir()) == [long]
+    with pytest.raises(VtoonError, match="cannot write the image"):
+        save_image(tmp_path / "a.xyz", RGB)
+    assert list(tmp_path.iterdir()) == [long]
+
+
 def test_of_several_pictures_in_a_file_the_first_is_taken_and_this_is_said(tmp_path, caplog):
     first, second = Image.fromarray(RGB), Image.fromarray(255 - RGB)
     first.save(tmp_path / "a.webp", save_all=True, append_images=[second], lossless=True)

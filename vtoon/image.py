@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vtoon.errors import VtoonError
+from vtoon.target import Target
 
 log = logging.getLogger("vtoon")
 LUMA = (0.299, 0.587, 0.114)
@@ -94,15 +95,16 @@ def save_image(path: str | os.PathLike, image: np.ndarray, alpha: np.ndarray | N
     picture = Image.fromarray(image)
     if alpha is not None and path.suffix.lower() in (".png", ".webp"):
         picture.putalpha(Image.fromarray(alpha))
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
     options = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
+    target = Target(path, overwrite=True)
+    target.create()
     try:
-        picture.save(part, **options, **about)
-        os.replace(part, path)
+        picture.save(target.part, **options, **about)
+        target.commit()
     except (OSError, ValueError, KeyError) as error:
         raise VtoonError(f"{path}: cannot write the image ({error})") from None
     finally:
-        part.unlink(missing_ok=True)
+        target.discard()
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 4) -> np.ndarray:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from vtoon.errors import VtoonError
 from vtoon.image import IMAGE_SUFFIXES
+from vtoon.target import Target
 from vtoon.video import sniff_kind
 from vtoon.video.encoders import CODECS, CONTAINERS
 from vtoon.video.source import is_pattern
-from vtoon.video.target import Target
 
 VIDEO_SUFFIXES = (*CONTAINERS, *(".gif .apng .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv .mxf .y4m .vob").split())
 SAVED_IMAGES = (".png", ".jpg", ".jpeg", ".webp")  # a picture of another kind is saved as PNG

@@ -185,7 +185,7 @@ def new_file(path: Path, suffix: str, source: Path | str, overwrite: bool) -> It
 
     Raises VtoonError where `path` does not end in `suffix`, is there already, is the source, or cannot be written.
     """
-    from vtoon.video.target import Target
+    from vtoon.target import Target
 
     if path.suffix != suffix:
         raise VtoonError(f"{path}: the output is a {suffix} file; give it a name that ends so")

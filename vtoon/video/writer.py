@@ -14,13 +14,13 @@ import av
 import numpy as np
 
 from vtoon.errors import VtoonError
+from vtoon.target import Target
 from vtoon.types import Frame, Rendered
 from vtoon.video.colours import SDR, Colours, FromRGB
 from vtoon.video.encoders import CONTAINERS, choose_codec
 from vtoon.video.info import MediaInfo
 from vtoon.video.reader import VideoReader
 from vtoon.video.source import is_pattern
-from vtoon.video.target import Target
 from vtoon.video.tracks import Tracks
 
 log = logging.getLogger("vtoon")
