@@ -12,9 +12,9 @@ PACKAGE = Path(__file__).parents[1] / "vtoon"
 LAYERS = (
     ("clock", "errors", "memory", "signals", "types"),
     ("target", "image"),
-    ("ops", "video", "faces", "flow", "metrics"),
+    ("ops", "video", "faces", "flow", "metrics", "tones"),
     ("models",),
-    ("weights", "engine", "parsing", "parsing_map", "companions", "published", "export"),
+    ("weights", "engine", "builtin", "parsing", "parsing_map", "companions", "published", "export"),
     ("placement", "stylize", "latent", "train", "demo_types"),
     ("jobs", "batch", "cli", "demo_model"),
     ("__main__",),
@@ -24,6 +24,7 @@ LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 SIDEWAYS = {
     ("image", "target"),
     ("engine", "weights"),
+    ("builtin", "engine"),
     ("companions", "weights"),
     ("parsing_map", "engine"),
     ("published", "weights"),
@@ -31,6 +32,7 @@ SIDEWAYS = {
     ("published", "parsing"),
     ("published", "parsing_map"),
     ("published", "companions"),
+    ("export", "builtin"),
     ("export", "weights"),
     ("export", "engine"),
     ("export", "parsing"),

@@ -1,6 +1,7 @@
 """The straight line, on a tiny random model: what the pipeline promises whatever the model draws."""
 
 import weakref
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -124,6 +125,38 @@ def test_sixteen_bits_hardly_change_the_drawing(stylizer, portrait):
     for dtype in ("bf16", "fp16"):
         drawn = stylizer.stylize_image(portrait, dtype=dtype)
         assert 0 < np.abs(drawn - wanted).mean() < 0.5 and np.abs(drawn - wanted).max() < 8  # random weights amplify
+
+
+def test_an_enlarged_face_gets_its_edges_back_as_far_as_it_is_drawn(stylizer):
+    soft = np.repeat(np.linspace(60, 200, 64)[None, :, None], 64, 0).repeat(3, 2).astype(np.uint8)
+    soft[:, :16], soft[:, 48:] = 60, 200
+
+    def drawn(scale, degree):
+        (image,) = engine_of(stylizer, style_degree=degree).draw([Job(soft, 64.0, scale=scale)])
+        return image.astype(int)
+
+    assert np.array_equal(drawn(2.0, 0.0), drawn(1.0, 0.0)) and np.array_equal(drawn(0.5, 1.0), drawn(1.0, 1.0))
+    assert np.abs(drawn(2.0, 1.0) - drawn(1.0, 1.0)).max() > 0
+    x = torch.linspace(-0.5, 0.5, 64).expand(1, 3, 64, 64).clamp(-0.3, 0.3)
+    sharp = engine_of(stylizer).painter._sharpened(x, 2.0)
+    assert sharp.diff(dim=3).max() > 1.2 * x.diff(dim=3).max()
+
+
+def test_a_moving_face_is_drawn_in_a_light_that_is_followed(stylizer):
+    dark, light = ([Job(np.full((48, 48, 3), level, np.uint8), 80.0)] for level in (60, 200))
+    frames = [dark] * 30 + [light] + [dark]
+
+    def tones(**options):
+        painter = stylizer.engine(StylizeOptions(**options), moving=True).painter
+        return [job.tones for (job,) in painter.prepare(iter(frames))]
+
+    followed = tones()
+    assert torch.allclose(followed[30], followed[29])
+    assert tones(steady=False) == [None] * len(frames)
+    new_shot = [replace(job, cut=True) for job in light]
+    painter = stylizer.engine(StylizeOptions(), moving=True).painter
+    *_, (before,), (after,) = painter.prepare(iter([*frames, new_shot]))
+    assert (after.tones - before.tones).abs().max() > 0.5
 
 
 def test_a_device_that_is_not_there_is_named():

@@ -14,14 +14,10 @@ from vtoon.errors import VtoonError
 from vtoon.faces import pad_to_multiple
 from vtoon.image import to_tensor, to_uint8
 from vtoon.memory import free_bytes, reuse_freed_memory
-from vtoon.models.builtin import BuiltinVToonify
-from vtoon.ops import channels_last_
-from vtoon.types import Style
 from vtoon.video import batched
 
 log = logging.getLogger("vtoon")
 CPU_BATCH_PIXELS = 256 * 256  # a larger CPU batch only costs memory
-SMALL_BYTES = 1000  # for each pixel drawn by the small model: about 900 were measured
 SMALLER = "lower --detail or --padding, or take --placement paste"
 
 
@@ -32,7 +28,10 @@ class Job:
     image: np.ndarray
     eye_distance: float
     track: int = 0  # the same number for the same person
+    cut: bool = False  # whether a new shot begins with it
+    scale: float = 1.0  # px of it for one px of the frame: above 1 it was enlarged
     parsing: torch.Tensor | None = None  # [19, h, w] logits, where they were smoothed over time already
+    tones: torch.Tensor | None = None  # [7], the same; see `face_tones`
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -82,30 +81,6 @@ class Painter(Protocol):
 
     def __call__(self, x: torch.Tensor, jobs: Sequence[Job]) -> torch.Tensor:
         """x: the regions of `jobs`, padded, [N, 3, H, W] in [-1, 1], H and W multiples of 8. Returns the drawings."""
-
-
-class BuiltinPainter(Painter):
-    """The built-in kind of model."""
-
-    rounding, bytes_per_pixel = True, SMALL_BYTES
-
-    def __init__(
-        self,
-        model: BuiltinVToonify,
-        style: Style,
-        degree: float,
-        color_transfer: bool,
-        device: torch.device,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        self.model, self.degree, self.dtype = channels_last_(model.to(device)), float(degree), dtype
-        self.look = model.codes.names.index(style.look)
-        self.palette = model.palettes.names.index(style.palette) if color_transfer else None
-
-    def __call__(self, x: torch.Tensor, jobs: Sequence[Job]) -> torch.Tensor:
-        look, palette = (None if i is None else x.new_full((len(x),), i).long() for i in (self.look, self.palette))
-        degree, eyes = x.new_full((len(x), 1), self.degree), x.new_tensor([[job.eye_distance] for job in jobs])
-        return self.model(x, look, palette, degree, eyes, self.dtype)
 
 
 class Engine:

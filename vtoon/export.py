@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from vtoon.engine import SMALL_BYTES, BuiltinPainter, Job, Painter
+from vtoon.builtin import SMALL_BYTES, BuiltinPainter
+from vtoon.engine import Job, Painter
 from vtoon.errors import VtoonError, describe, needs_extra
 from vtoon.parsing import parse
 from vtoon.published import BYTES_PER_PIXEL, PARSING_WEIGHT, PublishedPainter

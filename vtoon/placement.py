@@ -48,12 +48,12 @@ class Paste:
         self.planner = RegionPlanner(detail)
 
     def regions(self, tracked: TrackedFrame) -> list[Region]:
-        image = tracked.frame.image
-        planned = self.planner.plan(tracked)
-        return [
-            Region(Job(crop_face(image, box), face_size(face.landmarks) * box.scale, face.track), box, face.landmarks)
-            for face, box in planned
-        ]
+        regions = []
+        for face, box in self.planner.plan(tracked):
+            eyes = face_size(face.landmarks) * box.scale
+            job = Job(crop_face(tracked.frame.image, box), eyes, face.track, tracked.cut, box.scale)
+            regions.append(Region(job, box, face.landmarks))
+        return regions
 
     def compose(self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray]) -> Rendered:
         source = tracked.frame.image
@@ -90,7 +90,8 @@ class Crop:
         return cls(CropBox(1.0, height, width, 0, 0, width, height), PUBLISHED_EYES, upscale)
 
     def regions(self, tracked: TrackedFrame) -> list[Region]:
-        return [Region(Job(crop_face(tracked.frame.image, self.box), self.eye_distance), self.box)]
+        region = crop_face(tracked.frame.image, self.box)
+        return [Region(Job(region, self.eye_distance, cut=tracked.cut, scale=self.box.scale), self.box)]
 
     def compose(self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray]) -> Rendered:
         source = regions[0].job.image
@@ -116,7 +117,8 @@ class Full:
         image = tracked.frame.image
         way = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_CUBIC
         size = [max(8, round(side * self.scale)) for side in image.shape[1::-1]]
-        return [Region(Job(cv2.resize(image, size, interpolation=way), self.eye_distance))]
+        resized = cv2.resize(image, size, interpolation=way)
+        return [Region(Job(resized, self.eye_distance, cut=tracked.cut, scale=self.scale))]
 
     def compose(self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray]) -> Rendered:
         source, toon = tracked.frame.image, toons[0]

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from vtoon.builtin import BuiltinPainter
 from vtoon.clock import StageClock
-from vtoon.engine import DTYPES, BuiltinPainter, Engine, Job, Painter, pick_device, pick_dtype
+from vtoon.engine import DTYPES, Engine, Job, Painter, pick_device, pick_dtype
 from vtoon.errors import VtoonError
 from vtoon.export import OnnxModel, OnnxPainter
 from vtoon.faces import FaceDetector, FaceTracker
@@ -122,7 +123,7 @@ class Stylizer:
             return OnnxPainter(model)
         dtype = pick_dtype(options.dtype, self.device)
         if not isinstance(model, PublishedModel):
-            return BuiltinPainter(model.model, *chosen, self.device, dtype)
+            return BuiltinPainter(model.model, *chosen, self.device, dtype, moving and options.steady)
         flow = self.flow if moving and options.steady else None
         parsing = flow, options.parsing_map, options.parse_every
         return PublishedPainter(model, *chosen, self.device, *parsing, dtype, options.compile)

@@ -74,6 +74,19 @@ def test_tones_are_those_of_skin_and_head():
     torch.testing.assert_close(tones[3:], torch.tensor(expected), atol=2e-3, rtol=0)
 
 
+def test_tones_beyond_those_of_the_training_are_taken_for_the_last(tiny):
+    tiny = copy.deepcopy(tiny)
+    low, high = tiny.codes.tone_range.copy_(torch.tensor([[-0.5], [0.5]]).expand(2, TONES))
+    one, look, x = torch.ones(1, 1), torch.zeros(1, dtype=torch.long), torch.rand(1, 3, 64, 64)
+
+    def drawn(tones):
+        return tiny(x, look, None, one, 96 * one, tones=tones[None])
+
+    assert torch.equal(drawn(high + 0.3), drawn(high)) and torch.equal(drawn(low - 0.3), drawn(low))
+    assert not torch.equal(drawn(high), drawn(low))
+    assert torch.equal(drawn(tiny.tones(x, 96 * one)[0]), tiny(x, look, None, one, 96 * one))
+
+
 def test_degree_zero_is_the_photo_and_the_way_to_one_is_straight(tiny):
     """In appearance; the shape grows with the degree too, so that it is held still here."""
     x, eyes = torch.rand(1, 3, 64, 64) * 2 - 1, torch.full((1, 1), 96.0)

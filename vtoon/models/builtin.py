@@ -60,20 +60,27 @@ class BuiltinVToonify(nn.Module):
         degree: Tensor,
         eye_distance: Tensor,
         dtype: torch.dtype = torch.float32,
+        tones: Tensor | None = None,
     ) -> Tensor:
         """x: [N, 3, H, W] in [-1, 1]; look, palette: long [N], no palette: the drawing's own colours; degree [N, 1] in
-        [0, 1]; eye_distance [N, 1] px; `dtype` of the network that draws. Returns float32 [N, 3, H, W], about [-1, 1].
+        [0, 1]; eye_distance [N, 1] px; `dtype` of the network that draws; tones: [N, 7], see `face_tones`, measured on
+        x where None. Returns float32 [N, 3, H, W], about [-1, 1].
         """
         small = F.avg_pool2d(x, POOL)
         fields, parts = self.face(small, eye_distance)
         parts = parts.sigmoid()
         field = fields[torch.arange(len(x), device=x.device), look] * (degree * eye_distance)[:, :, None, None]
         reshaped = warp(x, field)
-        tones = face_tones(small, parts)
+        tones = face_tones(small, parts) if tones is None else tones
         drawing = self.draw(reshaped, warp(parts, field / POOL), look, eye_distance, tones, dtype)
         if palette is not None:
             drawing = self.palettes(drawing, palette)
         return torch.lerp(reshaped, drawing, degree[:, :, None, None])
+
+    def tones(self, x: Tensor, eye_distance: Tensor) -> Tensor:
+        """What `forward` measures: [N, 3, H, W] in [-1, 1] and [N, 1] px -> [N, 7], see `face_tones`."""
+        small = F.avg_pool2d(x, POOL)
+        return face_tones(small, self.face(small, eye_distance)[1].sigmoid())
 
     def draw(
         self,

@@ -84,6 +84,11 @@ class PairTeacher:
         own = {f"pairs of {name}": d.faces.folder.name for name, d in self.drawings.items() if not d.exact}
         return {"photos": self.faces.folder.name, **own}
 
+    @property
+    def tone_range(self) -> Tensor:
+        """[2, 7]: of the tones of all faces, the lowest and highest but for one in a hundred."""
+        return torch.cat(list(self._tones.values())).quantile(torch.tensor([0.01, 0.99]), 0)
+
     def pair(self, rng: np.random.Generator, look: int | None = None) -> Pair:
         """A random view, reshaped as for degree 1 or, one time in three, a degree below it."""
         if look is None:  # the first look, the default, is drawn twice as often

@@ -123,6 +123,7 @@ class VToonifyDistill:
     ) -> None:
         self.options, self.teacher, self.device = options, teacher, torch.device(device)
         self.model = channels_last_(model.to(device).train().requires_grad_(False))
+        self.model.codes.tone_range.copy_(teacher.tone_range)
         self.disc = PatchDiscriminator(len(teacher.looks)).to(device).requires_grad_(False)
         self.perceptual = perceptual.to(device).eval() if perceptual else None
         self.ema = EMA(self.model, options.ema)
