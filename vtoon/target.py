@@ -28,7 +28,7 @@ class Target:
         if any(source and _same(self.path, source) for source in sources):
             raise VtoonError(f"{path}: output and input are the same file; give the output another name")
         if self.path.exists() and not overwrite:
-            raise VtoonError(f"{path}: exists already; give another name, or allow to overwrite it")
+            raise VtoonError(f"{path}: exists already; add --overwrite (overwrite=True), or give another name")
 
     def create(self) -> None:
         """Make the folder and the empty partial file, so that a place that cannot be written is known at once."""
