@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import vtoon
+from vtoon.builtin import sharpened
 from vtoon.clock import StageClock
 from vtoon.engine import Engine, Job, pick_device, pick_dtype
 from vtoon.errors import VtoonError
@@ -138,7 +139,7 @@ def test_an_enlarged_face_gets_its_edges_back_as_far_as_it_is_drawn(stylizer):
     assert np.array_equal(drawn(2.0, 0.0), drawn(1.0, 0.0)) and np.array_equal(drawn(0.5, 1.0), drawn(1.0, 1.0))
     assert np.abs(drawn(2.0, 1.0) - drawn(1.0, 1.0)).max() > 0
     x = torch.linspace(-0.5, 0.5, 64).expand(1, 3, 64, 64).clamp(-0.3, 0.3)
-    sharp = engine_of(stylizer).painter._sharpened(x, 2.0)
+    sharp = sharpened(x, [Job(soft, 64.0, scale=2.0)], 1.0)
     assert sharp.diff(dim=3).max() > 1.2 * x.diff(dim=3).max()
 
 

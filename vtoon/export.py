@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from vtoon.builtin import SMALL_BYTES, BuiltinPainter
+from vtoon.builtin import SMALL_BYTES, BuiltinPainter, sharpened
 from vtoon.engine import Job, Painter
 from vtoon.errors import VtoonError, describe, needs_extra
 from vtoon.parsing import parse
@@ -39,6 +39,7 @@ class BuiltinGraph(nn.Module):
         palette = None if painter.palette is None else torch.tensor([painter.palette])
         self.register_buffer("palette", palette, persistent=False)
         self.register_buffer("degree", torch.full((1, 1), painter.degree), persistent=False)
+        self.sharpening = painter.degree  # is done before: by pixels of the frame, which the graph does not know
 
     def forward(self, x: Tensor, eye_distance: Tensor) -> Tensor:
         """x: [1, 3, H, W] in [-1, 1]; eye_distance: [1, 1] px."""
@@ -48,7 +49,7 @@ class BuiltinGraph(nn.Module):
 class PublishedGraph(nn.Module):
     """A published VToonify, the style of one face worked into it, with its parsing network."""
 
-    rounding = False
+    rounding, sharpening = False, 0.0
 
     def __init__(self, painter: PublishedPainter, face: Job) -> None:
         super().__init__()
@@ -97,6 +98,7 @@ def _write(graph: nn.Module, style: Style, path: Path) -> None:
             dynamic_shapes=({2: height, 3: width}, {}),
         )
     about = {"format": FORMAT, "style": style.name, "upscale": graph.upscale, "rounding": graph.rounding}
+    about["sharpening"] = graph.sharpening
     program.model.metadata_props["vtoon"] = json.dumps(about)
     program.save(path, external_data=False)
 
@@ -138,6 +140,7 @@ class OnnxModel:
             self.session = onnxruntime.InferenceSession(self.path, providers=providers(device))
             about = json.loads(self.session.get_modelmeta().custom_metadata_map["vtoon"])
             name, self.upscale, self.rounding = about["style"], int(about["upscale"]), bool(about["rounding"])
+            self.sharpening = float(about["sharpening"])
         except Exception as error:  # ONNX Runtime's errors share no base class
             raise VtoonError(f"{path}: not a file of vtoon export ({describe(error)[:120]})") from None
         self.bank = StyleBank((Style(0, name, name, "own"),))
@@ -147,11 +150,11 @@ class OnnxPainter(Painter):
     """Regions to drawings by ONNX Runtime."""
 
     def __init__(self, model: OnnxModel) -> None:
-        self.session, self.rounding = model.session, model.rounding
+        self.session, self.rounding, self.sharpening = model.session, model.rounding, model.sharpening
         self.bytes_per_pixel = SMALL_BYTES if model.upscale == 1 else BYTES_PER_PIXEL
 
     def __call__(self, x: Tensor, jobs: Sequence[Job]) -> Tensor:
-        drawn = []
+        x, drawn = sharpened(x, jobs, self.sharpening), []
         for own, job in zip(x.cpu().contiguous().numpy(), jobs, strict=True):
             drawn.append(self.session.run(None, fed(self.session, own[None], job.eye_distance))[0])
         return torch.from_numpy(np.concatenate(drawn))
