@@ -26,7 +26,10 @@ def parse(*args: str) -> StyleTransfer:
 
 def test_defaults_are_those_of_vtoonify():
     args = parse()
-    assert (args.style_id, args.style_degree, args.batch_size) == ("26", 0.5, 4)
+    assert (args.style_degree, args.batch_size) == (0.5, 4)
+    assert (args._style(56), args._style(26), args._style(1)) == ("26", "0", "0")
+    assert parse("--style_id", "3")._style(26) == "3" and parse("--style_id", "3")._style(1) == "3"
+    assert parse("--style_id", "26", "--backbone", "toonify")._style(1) == "0"
     assert args.padding == (200, 200, 200, 200) and args.backbone == "dualstylegan"
     assert str(args.output_path) == "output" and args.parsing_map_path is None and args.exstyle_path is None
     assert not (args.color_transfer or args.scale_image or args.video or args.cpu)

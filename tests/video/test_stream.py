@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -95,3 +97,13 @@ def test_sizes_are_checked(wrong):
         next(prefetch([1], wrong))
     with pytest.raises(ValueError, match="at least 1"):
         next(batched([1], wrong))
+
+
+def test_python_ends_though_a_stream_was_never_closed():
+    code = (
+        "from itertools import count\nfrom vtoon.video import prefetch\n"
+        "stream = prefetch(count())\nnext(stream)\nprint('done')\n"
+        "import builtins\nbuiltins.kept = stream"  # lives until Python itself is taken apart
+    )
+    ended = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True)
+    assert ended.returncode == 0 and ended.stdout.strip() == "done"

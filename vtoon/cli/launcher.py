@@ -33,7 +33,7 @@ class StyleTransfer:
 
     content: Annotated[tuple[str, ...], arg(metavar="PATH", help_behavior_hint="(default: data/demo.mp4)")] = ()
     """Videos, images, folders, quoted globs, image sequences (frames/%04d.png)."""
-    style_id: Annotated[str, arg(metavar="ID|NAME")] = "26"
+    style_id: Annotated[str | None, arg(metavar="ID|NAME", help_behavior_hint="(default: 26; of fewer, 0)")] = None
     """Which style; `vtoon styles` lists them."""
     style_degree: Annotated[float, arg(metavar="0..1")] = 0.5
     """How far: 0 is close to the photo, 1 is the full drawing."""
@@ -92,7 +92,6 @@ class StyleTransfer:
         copy = "_input" if self.scale_image and placement == "crop" else None
         naming = Naming(f"_vtoonify_{self.backbone[0]}", copy, self.coding.codec)
         options = StylizeOptions(
-            style=self.style_id,
             style_degree=self.style_degree,
             color_transfer=self.color_transfer,
             placement=placement,
@@ -102,12 +101,17 @@ class StyleTransfer:
             **shared_options(self.drawing, self.speed, self.coding, self.batch_size),
         )
         jobs = plan(self.content or (str(demo_clip()),), os.path.join(self.output_path, ""), naming)
-        options = replace(options, overwrite=self.overwrite or jobs[0].alone)
         stylizer = self._load("cpu" if self.cpu else self.drawing.device)
+        options = replace(options, style=self._style(len(stylizer.styles)), overwrite=self.overwrite or jobs[0].alone)
         if not self.messages.quiet:
             for line in self._without_effect(stylizer, placement, [job.kind for job in jobs]):
                 say_error(line, "note")
         return run_jobs(stylizer, jobs, options, self.messages)
+
+    def _style(self, count: int) -> str:
+        """VToonify's default, where the model has as many; a VToonify-T has but one and heeds no id."""
+        heeded = self.style_id is not None and not (self.backbone == "toonify" and count == 1)
+        return self.style_id if heeded else "26" if count > 26 else "0"
 
     def _load(self, device: str) -> Stylizer:
         """The model. Raises VtoonError where a published one is not what --backbone says."""

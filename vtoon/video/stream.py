@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -50,9 +51,10 @@ def prefetch(iterable: Iterable[T], depth: int = 4) -> Iterator[T]:
             raise failure[0]
     finally:
         stop.set()
-        while not ended:  # makes room for a producer that waits in put()
-            ended = ahead.get() is _END
-        thread.join()
+        if not sys.is_finalizing():  # when Python ends, the thread has been ended already and answers no more
+            while not ended:  # makes room for a producer that waits in put()
+                ended = ahead.get() is _END
+            thread.join()
 
 
 def batched(iterable: Iterable[T], n: int) -> Iterator[list[T]]:
