@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 from hypothesis import given, settings
@@ -107,3 +109,26 @@ def test_python_ends_though_a_stream_was_never_closed():
     )
     ended = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True)
     assert ended.returncode == 0 and ended.stdout.strip() == "done"
+
+
+def test_what_failed_is_let_go_at_once():
+    class Held:
+        pass
+
+    def failing(held):
+        yield 1
+        raise ValueError("broken")
+
+    gc.disable()  # what holds itself alive would stay
+    try:
+        held = Held()
+        seen = weakref.ref(held)
+        stream = prefetch(failing(held))
+        try:
+            list(stream)
+        except ValueError:
+            pass
+        del held, stream
+        assert seen() is None
+    finally:
+        gc.enable()

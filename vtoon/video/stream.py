@@ -48,7 +48,7 @@ def prefetch(iterable: Iterable[T], depth: int = 4) -> Iterator[T]:
             yield item
         ended = True
         if failure:
-            raise failure[0]
+            raise failure.pop()  # kept, it and this frame would hold each other, and all streams before, open
     finally:
         stop.set()
         if not sys.is_finalizing():  # when Python ends, the thread has been ended already and answers no more
