@@ -80,14 +80,20 @@ def test_paste_keeps_the_frame_and_draws_the_face(stylizer, portrait):
 
 def test_toonify_needs_no_codes(published_folder, portrait, small_encoder):
     toonify = load(published_folder / "vtoonify_t_x" / "vtoonify_s_d.pt", "cpu")
-    assert toonify.stylize_image(portrait, placement="crop", padding=(40,) * 4).shape[0] % 32 == 0
-    assert "VToonify-T" in toonify.notes(StylizeOptions())[0]
+    draw = lambda **options: toonify.stylize_image(portrait, placement="crop", padding=(40,) * 4, **options)  # noqa: E731
+    assert draw().shape[0] % 32 == 0
+    assert toonify.notes(StylizeOptions()) == []
+    assert "VToonify-T" in toonify.notes(StylizeOptions(style=26))[0]
+    assert np.array_equal(draw(style=26, style_degree=0.1), draw())
 
 
 @pytest.mark.parametrize(
     ("name", "options", "drawn", "says"),
     [
+        ("vtoonify_s002_d0.5.pt", {}, (2, 0.5, False), []),
+        ("vtoonify_s_d.pt", {}, (0, 1.0, False), []),
         ("vtoonify_s002_d0.5.pt", {"style": 2, "style_degree": 0.5}, (2, 0.5, False), []),
+        ("vtoonify_s002_d0.5.pt", {"style": "002"}, (2, 0.5, False), []),
         ("vtoonify_s002_d0.5.pt", {"style": 1, "style_degree": 0.9}, (2, 0.5, False), ["style 2", "degree 0.5"]),
         ("vtoonify_s001_d_c.pt", {"style": 1, "style_degree": 0.9}, (1, 0.9, True), ["color_transfer is on"]),
         ("vtoonify_s_d.pt", {"style": 3, "color_transfer": True}, (3, 1.0, True), ["end in _c"]),
@@ -100,10 +106,19 @@ def test_specialised_files_draw_what_they_were_trained_for(published_folder, tmp
         (home / target).symlink_to(published_folder / "vtoonify_d_x" / source)
     stylizer = load(home / name, "cpu")
     chosen = StylizeOptions(**options)
-    style = stylizer.checkpoint.bank.find(chosen.style)
-    style, degree, colours, notes = stylizer.checkpoint.settled(style, chosen.style_degree, chosen.color_transfer)
+    style, degree, colours = stylizer.settled(chosen)
+    notes = stylizer.notes(chosen)
     assert (style.id, degree, colours) == drawn
     assert len(notes) == len(says) and all(part in note for part, note in zip(says, notes, strict=True))
+
+
+def test_a_specialised_file_with_codes_of_another_model(published_folder, tmp_path):
+    for source, target in (("vtoonify_s_d.pt", "vtoonify_s004_d0.5.pt"), ("exstyle_code.npy", "exstyle_code.npy")):
+        (tmp_path / target).symlink_to(published_folder / "vtoonify_d_x" / source)
+    with pytest.raises(
+        VtoonError, match=r"vtoonify_s004_d0\.5\.pt draws style 4 only, but there are style codes 0 to 3"
+    ):
+        load(tmp_path / "vtoonify_s004_d0.5.pt", "cpu").settled(StylizeOptions())
 
 
 def test_a_missing_companion_is_named_with_the_command_that_gets_it(published_folder, tmp_path, monkeypatch):

@@ -50,7 +50,7 @@ def stylize_all(
 
     `watch(job)` is a context that gives the function to call with (frames done, frames in all).
     """
-    stylizer.checkpoint.bank.find(options.style)  # a style that does not exist stops everything, before the first file
+    stylizer.settled(options)  # a style that does not exist stops everything, before the first file
     for job in jobs:
         with watch(job) if watch else nullcontext() as progress:
             result = _attempt(stylizer, job, options, progress)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +13,9 @@ from torch import Tensor, nn
 from vtoon.errors import VtoonError
 from vtoon.models.face_parsing import BiSeNet
 from vtoon.models.style_encoder import StyleEncoder
-from vtoon.weights.published import Kind, load
-from vtoon.weights.sizes import count
+from vtoon.weights.published import Kind, PublishedFile, load
+from vtoon.weights.safe_pickle import shown
+from vtoon.weights.sizes import count, misfit
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Companions:
 
 
 class AveragedEncoder(nn.Module):
-    """The style encoder tells differences from an average code; this adds it."""
+    """The style encoder tells differences from an average code, [L, D] or [D]; this adds it."""
 
     def __init__(self, encoder: nn.Module, average: Tensor) -> None:
         super().__init__()
@@ -38,17 +41,36 @@ class AveragedEncoder(nn.Module):
 
 def load_parser(path: Path) -> BiSeNet:
     """The face parsing network of a published file. Raises VtoonError where it is none."""
-    return built(BiSeNet, load(path, Kind.PARSING).tensors)
+    file = load(path, Kind.PARSING)
+    _check(file, BiSeNet)
+    return built(BiSeNet, file.tensors)
 
 
 def load_encoder(path: Path) -> AveragedEncoder:
-    """The style encoder of a published file. Raises VtoonError where it is none, or lacks the average code."""
+    """The style encoder of a published file. Raises VtoonError where it is none, or lacks the average code it needs."""
     file = load(path, Kind.STYLE_ENCODER)
-    average = file.extras.get("latent_avg")
-    if not isinstance(average, Tensor):
-        raise VtoonError(f"{path}: latent_avg is missing, without which the codes mean nothing; get the file again")
     rows = count(file.tensors, "styles.{}.linear.weight")
-    return AveragedEncoder(built(StyleEncoder, file.tensors, rows), average)
+    _check(file, StyleEncoder, rows)
+    return AveragedEncoder(built(StyleEncoder, file.tensors, rows), _average(file, rows))
+
+
+def _average(file: PublishedFile, rows: int) -> Tensor:
+    """What pSp adds to each code, [L, D] or [D]: nothing where its options say that it learned without."""
+    opts = file.extras.get("opts")
+    opts = opts if isinstance(opts, Mapping) else vars(opts) if isinstance(opts, Namespace) else {}
+    dim = len(file.tensors["styles.0.linear.weight"])
+    if not opts.get("start_from_latent_avg", True):
+        return torch.zeros(dim)
+    average = file.extras.get("latent_avg")
+    if not isinstance(average, Tensor) or tuple(average.shape) not in ((rows, dim), (1, dim), (dim,)):
+        got = list(average.shape) if isinstance(average, Tensor) else "missing"
+        raise VtoonError(f"{file.path}: latent_avg is {got}, expected [{rows}, {dim}]; get the file again")
+    return average
+
+
+def _check(file: PublishedFile, kind: type[nn.Module], *args: object) -> None:
+    if difference := misfit(file.tensors, kind, *args):
+        raise VtoonError(f"{file.path}: damaged, or not as published ({shown(difference)}); get it again")
 
 
 def built(kind: type, state: dict[str, Tensor], *args: object) -> torch.nn.Module:

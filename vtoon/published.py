@@ -32,7 +32,7 @@ from vtoon.types import Landmarks, Style
 from vtoon.weights.converted import read_vtoonify
 from vtoon.weights.hub import find_published
 from vtoon.weights.sizes import Specialty
-from vtoon.weights.styles import StyleBank
+from vtoon.weights.styles import StyleBank, list_command
 
 BYTES_PER_PIXEL = 12_000  # of memory, for each pixel of a region: 10,000 were measured at 256x256 to 1024x1024
 PARSING_WEIGHT = 1 / 16  # of the logits beside RGB in [-1, 1]
@@ -51,9 +51,10 @@ class PublishedModel:
         file = read_vtoonify(self.path, self.companions.style_codes)
         self.config, self.codes, self.provenance = file.config, file.codes, file.provenance
         self.net = built(VToonify, file.state, self.config)
-        self.named, self.special = file.special is not None, file.special or Specialty()
+        self.named = file.special is not None
+        self.special = file.special or (Specialty() if self.dual else Specialty(0, 1.0))
         names = [Path(name).stem for name in self.codes] or ["toonify"]
-        self.bank = StyleBank(tuple(Style(i, name, name, "own") for i, name in enumerate(names)))
+        self.bank = StyleBank(tuple(Style(i, name, name, "own") for i, name in enumerate(names)), list_command(path))
 
     @property
     def dual(self) -> bool:
@@ -99,22 +100,37 @@ class PublishedModel:
         aligned = align_face(image, face, ALIGNED) if face else _whole(image)
         return self.net.to(device).zplus2wplus(self.encoder.to(device)(to_tensor(aligned, device)))
 
-    def settled(self, style: Style, degree: float, color_transfer: bool) -> tuple[Style, float, bool, list[str]]:
-        """What will be drawn: a specialised file knows one style, degree or colour; a note for each that differs."""
+    def settled(
+        self, style: int | str | None, degree: float | None, color_transfer: bool
+    ) -> tuple[Style, float, bool, list[str]]:
+        """What will be drawn: a specialised file knows one style, degree or colour; a note for each that was asked for
+        otherwise. None: not asked for. Raises VtoonError for a style that does not exist.
+        """
         notes, special = [], self.special
         if not self.dual:
-            return style, degree, False, ["no effect: --style_id, --style_degree (a VToonify-T has one style)"]
-        if special.style_id is not None and special.style_id != style.id:
-            notes.append(f"{self.path.name} draws style {special.style_id} only, so that is drawn, not {style.id}")
-            style = self.bank.find(special.style_id)
-        if special.style_degree is not None and special.style_degree != degree:
+            asked = style is not None or degree is not None
+            notes = ["no effect: style and degree (a VToonify-T has one of each)"] if asked else []
+            return self.bank.styles[0], 1.0, False, notes
+        found = self.bank.find(style or 0) if special.style_id is None else self._only_style()
+        if style is not None and self.bank.find(style) != found:
+            notes.append(f"{self.path.name} draws style {found.id} only, so that is drawn, not {style}")
+        if special.style_degree is not None and degree not in (None, special.style_degree):
             notes.append(f"{self.path.name} draws degree {special.style_degree} only, so that is drawn, not {degree}")
-            degree = special.style_degree
+        known = [d for d in (special.style_degree, degree, 1.0) if d is not None]
         if special.color_transfer and not color_transfer:
             notes.append(f"{self.path.name} draws in the colours of the style, so --color_transfer is on")
         elif color_transfer and not special.color_transfer and self.named:
             notes.append(f"{self.path.name} was not trained for --color_transfer; files for it end in _c")
-        return style, degree, color_transfer or special.color_transfer, notes
+        return found, known[0], color_transfer or special.color_transfer, notes
+
+    def _only_style(self) -> Style:
+        if self.special.style_id < len(self.bank):
+            return self.bank.styles[self.special.style_id]
+        only, count = self.special.style_id, len(self.bank)
+        raise VtoonError(
+            f"{self.path.name} draws style {only} only, but there are style codes 0 to {count - 1}: they are of "
+            "another model; name its own with --exstyle_path"
+        )
 
 
 class PublishedPainter(Painter):

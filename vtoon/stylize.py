@@ -39,8 +39,8 @@ Progress = Callable[[int, int | None], None]  # frames done, frames in all if kn
 class StylizeOptions:
     """What a user can choose; checked where it is made, so that nothing starts with a bad value."""
 
-    style: int | str = 0
-    style_degree: float = 1.0
+    style: int | str | None = None  # number or name; None: what the model was trained for, else 0
+    style_degree: float | None = None  # None: what the model was trained for, else 1
     color_transfer: bool = False
     placement: str = "paste"
     faces: str = "all"
@@ -65,7 +65,11 @@ class StylizeOptions:
 
         if self.batch_size == "auto":
             object.__setattr__(self, "batch_size", None)
-        check(_within(self.style_degree, 0, 1), "style_degree", "between 0 (the photo) and 1 (the full drawing)")
+        check(
+            self.style_degree is None or _within(self.style_degree, 0, 1),
+            "style_degree",
+            "between 0 (the photo) and 1 (the full drawing)",
+        )
         check(self.placement in PLACEMENTS, "placement", "crop, paste or full")
         check(self.faces in ("all", "largest"), "faces", "all or largest")
         check(self.batch_size is None or _within(self.batch_size, 1, math.inf), "batch_size", "auto or at least 1")
@@ -133,9 +137,11 @@ class Stylizer:
 
         Raises VtoonError for a style that does not exist.
         """
-        model, style = self.checkpoint, self.checkpoint.bank.find(options.style)
-        chosen = style, options.style_degree, options.color_transfer
-        return model.settled(*chosen)[:3] if isinstance(model, PublishedModel) else chosen
+        model, asked = self.checkpoint, (options.style, options.style_degree, options.color_transfer)
+        if isinstance(model, PublishedModel):
+            return model.settled(*asked)[:3]
+        style, degree, color_transfer = asked
+        return model.bank.find(style or 0), 1.0 if degree is None else degree, color_transfer
 
     def needs_face(self, options: StylizeOptions) -> bool:
         """Whether what is drawn depends on whose face it is beyond what is seen of it."""
@@ -144,9 +150,10 @@ class Stylizer:
 
     def notes(self, options: StylizeOptions) -> list[str]:
         """What a user should know of how these options suit the model, a line each."""
-        model, style = self.checkpoint, self.checkpoint.bank.find(options.style)
+        model = self.checkpoint
         if isinstance(model, PublishedModel):
-            return model.settled(style, options.style_degree, options.color_transfer)[-1]
+            return model.settled(options.style, options.style_degree, options.color_transfer)[-1]
+        style, *_ = self.settled(options)
         if options.style == style.name != style.look and not options.color_transfer:
             return [f"the palette {style.palette} is taken with --color_transfer; the face keeps its colours now"]
         return []

@@ -91,7 +91,7 @@ def test_it_says_where_it_is_from_and_what_it_was_trained_for(command, layout):
         "weights": "float32",
     }
     model = load(target, "cpu").checkpoint
-    style, degree, *_ = model.settled(model.bank.find(1), 0.9, False)
+    style, degree, *_ = model.settled(1, 0.9, False)
     assert (style.id, degree) == (2, 0.5)
     assert any("mine.safetensors draws style 2" in note for note in load(target, "cpu").notes(StylizeOptions(style=1)))
     out = command("inspect", target).out

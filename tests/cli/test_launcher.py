@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tyro
@@ -10,7 +12,10 @@ from PIL import Image
 from vtoon.cli import common
 from vtoon.cli.launcher import StyleTransfer
 from vtoon.image import load_image
+from vtoon.types import Style
 from vtoon.video import VideoReader, probe
+from vtoon.weights.checkpoint import Checkpoint
+from vtoon.weights.styles import StyleBank
 
 
 @pytest.fixture
@@ -26,13 +31,22 @@ def parse(*args: str) -> StyleTransfer:
 
 def test_defaults_are_those_of_vtoonify():
     args = parse()
-    assert (args.style_degree, args.batch_size) == (0.5, 4)
-    assert (args._style(56), args._style(26), args._style(1)) == ("26", "0", "0")
-    assert parse("--style_id", "3")._style(26) == "3" and parse("--style_id", "3")._style(1) == "3"
-    assert parse("--style_id", "26", "--backbone", "toonify")._style(1) == "0"
+    assert args.batch_size == 4
     assert args.padding == (200, 200, 200, 200) and args.backbone == "dualstylegan"
     assert str(args.output_path) == "output" and args.parsing_map_path is None and args.exstyle_path is None
     assert not (args.color_transfer or args.scale_image or args.video or args.cpu)
+
+
+def model_of(styles: int) -> Checkpoint:
+    return Checkpoint(None, StyleBank(tuple(Style(i, str(i), str(i), "own") for i in range(styles))), {}, Path("m"))
+
+
+@pytest.mark.parametrize(
+    ("styles", "words", "style", "degree"),
+    [(56, "", 26, 0.5), (27, "", 26, 0.5), (26, "", None, 0.5), (56, "--style_id 3 --style_degree 0", "3", 0.0)],
+)
+def test_the_default_style_and_degree(styles, words, style, degree):
+    assert parse(*words.split())._chosen(model_of(styles)) == {"style": style, "style_degree": degree}
 
 
 def test_every_flag_of_vtoonify_is_taken():

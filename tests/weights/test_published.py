@@ -121,7 +121,7 @@ def test_the_configuration_of_the_published_sizes(backbone):
     with torch.device("meta"):
         state = VToonify(VToonifyConfig(backbone=backbone)).state_dict()
     assert vtoonify_config(state) == VToonifyConfig(backbone=backbone)
-    assert misfit(state, VToonifyConfig(backbone=backbone)) is None
+    assert misfit(state, VToonify, VToonifyConfig(backbone=backbone)) is None
 
 
 def test_a_model_with_other_weights_than_it_should_have(refused, vtoonify_state):

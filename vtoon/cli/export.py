@@ -22,9 +22,9 @@ class Export:
 
     output: Annotated[Path, Positional, arg(metavar="FILE.onnx")]
     """The file to write."""
-    style: Annotated[str, arg(aliases=["-s"], metavar="NAME|ID")] = "0"
+    style: Annotated[str | None, arg(aliases=["-s"], metavar="NAME|ID", help_behavior_hint="(default: 0)")] = None
     """Which drawing; `vtoon styles` lists them."""
-    style_degree: Annotated[float, arg(metavar="0..1")] = 1.0
+    style_degree: Annotated[float | None, arg(metavar="0..1", help_behavior_hint="(default: 1)")] = None
     """How far: 0 is close to the photo, 1 is the full drawing."""
     color_transfer: Flag = False
     """Take the style's palette; without it the face keeps its own colours."""

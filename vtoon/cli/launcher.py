@@ -17,7 +17,10 @@ from vtoon.cli.stylize import run_jobs, shared_options
 from vtoon.errors import VtoonError
 
 if TYPE_CHECKING:
+    from vtoon.export import OnnxModel
+    from vtoon.published import PublishedModel
     from vtoon.stylize import Stylizer
+    from vtoon.weights.checkpoint import Checkpoint
 
 PUBLISHED_ONLY = ("style_encoder_path", "exstyle_path", "faceparsing_path", "parsing_map_path", "exact")
 
@@ -35,7 +38,7 @@ class StyleTransfer:
     """Videos, images, folders, quoted globs, image sequences (frames/%04d.png)."""
     style_id: Annotated[str | None, arg(metavar="ID|NAME", help_behavior_hint="(default: 26; of fewer, 0)")] = None
     """Which style; `vtoon styles` lists them."""
-    style_degree: Annotated[float, arg(metavar="0..1")] = 0.5
+    style_degree: Annotated[float | None, arg(metavar="0..1", help_behavior_hint="(default: 0.5)")] = None
     """How far: 0 is close to the photo, 1 is the full drawing."""
     color_transfer: Flag = False
     """Take the style's colours; without it the face keeps its own."""
@@ -92,7 +95,6 @@ class StyleTransfer:
         copy = "_input" if self.scale_image and placement == "crop" else None
         naming = Naming(f"_vtoonify_{self.backbone[0]}", copy, self.coding.codec)
         options = StylizeOptions(
-            style_degree=self.style_degree,
             color_transfer=self.color_transfer,
             placement=placement,
             padding=self.padding,
@@ -102,16 +104,25 @@ class StyleTransfer:
         )
         jobs = plan(self.content or (str(demo_clip()),), os.path.join(self.output_path, ""), naming)
         stylizer = self._load("cpu" if self.cpu else self.drawing.device)
-        options = replace(options, style=self._style(len(stylizer.styles)), overwrite=self.overwrite or jobs[0].alone)
+        options = replace(options, **self._chosen(stylizer.checkpoint), overwrite=self.overwrite or jobs[0].alone)
         if not self.messages.quiet:
             for line in self._without_effect(stylizer, placement, [job.kind for job in jobs]):
                 say_error(line, "note")
         return run_jobs(stylizer, jobs, options, self.messages)
 
-    def _style(self, count: int) -> str:
-        """VToonify's default, where the model has as many; a VToonify-T has but one and heeds no id."""
-        heeded = self.style_id is not None and not (self.backbone == "toonify" and count == 1)
-        return self.style_id if heeded else "26" if count > 26 else "0"
+    def _chosen(self, model: Checkpoint | PublishedModel | OnnxModel) -> dict:
+        """Style and degree: VToonify's defaults, where the model has as many styles and was not trained for its own."""
+        from vtoon.published import PublishedModel
+        from vtoon.weights.sizes import Specialty
+        from vtoon.weights.styles import DEFAULT_ID
+
+        special = model.special if isinstance(model, PublishedModel) else Specialty()
+        style, degree = self.style_id, self.style_degree
+        if style is None and special.style_id is None and len(model.bank) > DEFAULT_ID:
+            style = DEFAULT_ID
+        if degree is None and special.style_degree is None:
+            degree = 0.5
+        return {"style": style, "style_degree": degree}
 
     def _load(self, device: str) -> Stylizer:
         """The model. Raises VtoonError where a published one is not what --backbone says."""

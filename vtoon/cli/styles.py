@@ -63,8 +63,10 @@ class Styles:
 
 
 def listing(styles: tuple) -> str:
-    """Id, name, look and palette, in columns."""
+    """Id and name in columns; with look and palette, where a style is made of them."""
     rows = [("id", "name", "look", "palette"), *((str(s.id), s.name, s.look, s.palette) for s in styles)]
+    if all(s.name == s.look for s in styles):
+        rows = [row[:2] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [[row[0].rjust(widths[0]), *map(str.ljust, row[1:], widths[1:])] for row in rows]
     return "\n".join("  ".join(line).rstrip() for line in lines)

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from vtoon.errors import VtoonError
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.models.vtoonify import VToonifyConfig
-from vtoon.weights.styles import StyleBank, build_styles
+from vtoon.weights.styles import StyleBank, build_styles, list_command
 
 FORMAT = "vtoon-1"
 DEFAULT_CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "default.safetensors"
@@ -80,4 +80,5 @@ def load_checkpoint(path: str | os.PathLike = DEFAULT_CHECKPOINT) -> Checkpoint:
         if not torch.isfinite(tensor).all():
             raise VtoonError(f"{path}: weight {name} holds values that are not finite; get the file again")
     model.eval().requires_grad_(False)
-    return Checkpoint(model, StyleBank(build_styles(looks, palettes)), provenance, path)
+    bank = StyleBank(build_styles(looks, palettes), list_command(None if path == DEFAULT_CHECKPOINT else path))
+    return Checkpoint(model, bank, provenance, path)

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vtoon.errors import VtoonError, describe
-from vtoon.models.vtoonify import VToonifyConfig
+from vtoon.models.vtoonify import VToonify, VToonifyConfig
 from vtoon.weights.hub import LICENCE, find_published
 from vtoon.weights.lockfile import sha256
 from vtoon.weights.published import Kind, PublishedFile, load_style_codes, load_vtoonify
@@ -126,7 +126,7 @@ def _read_converted(path: Path) -> VToonifyFile:
         names, provenance = list(content["names"]), dict(content["provenance"])
         codes = dict(zip(names, tensors.pop(CODES, torch.empty(0, 1))[:, None], strict=True))
         state = {name.removeprefix(NET): weight for name, weight in tensors.items()}
-        difference = misfit(state, config)
+        difference = misfit(state, VToonify, config)
     except Exception as error:  # whatever a damaged file causes
         difference = describe(error)
     if difference:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vtoon.errors import VtoonError
-from vtoon.models.vtoonify import VToonifyConfig
+from vtoon.models.vtoonify import VToonify, VToonifyConfig
 from vtoon.weights.npy import load_npy
 from vtoon.weights.nvidia import load_networks
 from vtoon.weights.safe_pickle import shown
@@ -113,7 +113,7 @@ def load_vtoonify(path: str | Path) -> tuple[VToonifyConfig, dict[str, Tensor]]:
     state = load(path, Kind.VTOONIFY_D, Kind.VTOONIFY_T).tensors
     try:
         config = vtoonify_config(state)
-        difference = misfit(state, config)
+        difference = misfit(state, VToonify, config)
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
         difference = f"without {error}"
     if difference:

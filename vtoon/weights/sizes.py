@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vtoon.models.vtoonify import VToonify, VToonifyConfig
+from vtoon.models.vtoonify import VToonifyConfig
 
 State = Mapping[str, Tensor]
 
@@ -57,10 +57,10 @@ def vtoonify_config(state: State) -> VToonifyConfig:
     )
 
 
-def misfit(state: State, config: VToonifyConfig) -> str | None:
-    """The first difference between a state dict and the network it should fill, or None."""
+def misfit(state: State, kind: type[nn.Module], *args: object) -> str | None:
+    """The first difference between a state dict and the network `kind(*args)` it should fill, or None."""
     with torch.device("meta"):  # shapes without memory
-        expected = {key: tuple(tensor.shape) for key, tensor in VToonify(config).state_dict().items()}
+        expected = {key: tuple(tensor.shape) for key, tensor in kind(*args).state_dict().items()}
     found = {key: tuple(tensor.shape) for key, tensor in state.items()}
     if missing := expected.keys() - found.keys():
         return f"it lacks {min(missing)} and {len(missing) - 1} more"

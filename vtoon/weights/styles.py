@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from pathlib import Path
 
 from vtoon.errors import VtoonError
 from vtoon.types import Style
@@ -24,11 +25,17 @@ def build_styles(looks: list[str], palettes: list[str]) -> tuple[Style, ...]:
     return tuple(Style(i, name(*pair), *pair) for i, pair in enumerate(pairs))
 
 
+def list_command(ckpt: Path | None = None) -> str:
+    """What a user types to see the styles of a model; None: of the built-in one."""
+    return f"vtoon styles --ckpt {ckpt}" if ckpt else "vtoon styles"
+
+
 @dataclass(frozen=True)
 class StyleBank:
     """`styles[i].id == i`."""
 
     styles: tuple[Style, ...]
+    listed_by: str = list_command()  # the command that lists them
 
     def __len__(self) -> int:
         return len(self.styles)
@@ -39,12 +46,12 @@ class StyleBank:
         if text.lstrip("-").isdigit():
             if 0 <= int(text) < len(self.styles):
                 return self.styles[int(text)]
-            raise VtoonError(f"style {text} does not exist: ids go from 0 to {len(self) - 1} (see: vtoon styles)")
+            raise VtoonError(f"style {text} does not exist: ids go from 0 to {len(self) - 1} (see: {self.listed_by})")
         by_name = {s.name: s for s in self.styles}
         if text in by_name:
             return by_name[text]
         near = difflib.get_close_matches(text, by_name, n=3, cutoff=0.3) or list(by_name)[:3]
         raise VtoonError(
             f"style {text!r} does not exist: did you mean {', '.join(near)}? "
-            f"Ids go from 0 to {len(self) - 1} (see: vtoon styles)"
+            f"Ids go from 0 to {len(self) - 1} (see: {self.listed_by})"
         )
