@@ -77,13 +77,6 @@ def test_a_sheet_replaces_nothing_unasked_and_is_a_picture(command, tiny_model, 
     assert command(*flags, tmp_path / "sheet.png", "--overwrite").code == 0
 
 
-def test_inspect_of_an_exported_model(command, tiny_model, tmp_path):
-    pytest.importorskip("onnxruntime")
-    assert command("export", tmp_path / "x.onnx", "--ckpt", tiny_model, "--style", "comic").code == 0
-    out = command("inspect", tmp_path / "x.onnx").out
-    assert "exported" in out and "comic" in out
-
-
 def test_sheet_of_a_photo_without_a_face(command, tiny_model, tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
     sheet = tmp_path / "sheet.png"

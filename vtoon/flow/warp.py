@@ -43,7 +43,8 @@ def backward_warp_tensor(images: Tensor, flow: Tensor) -> Tensor:
     cols = (torch.arange(width, device=flow.device) * 2 + 1) / width - 1  # of pixel centres, in [-1, 1]
     rows = (torch.arange(height, device=flow.device) * 2 + 1) / height - 1
     place = torch.stack(torch.broadcast_tensors(cols[None, :], rows[:, None]), -1)
-    grid = place + flow.movedim(1, -1) * (2 / flow.new_tensor([width, height]))
+    # Side by side, not by a tensor of both sizes: that one would be a constant of the size traced in an exported graph.
+    grid = place + torch.stack([flow[:, 0] * (2 / width), flow[:, 1] * (2 / height)], -1)
     return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="border", align_corners=False)
 
 
