@@ -121,6 +121,19 @@ def test_a_specialised_file_with_codes_of_another_model(published_folder, tmp_pa
         load(tmp_path / "vtoonify_s004_d0.5.pt", "cpu").settled(StylizeOptions())
 
 
+def test_a_published_model_is_looked_for_or_named_with_the_command_that_gets_it(
+    published_folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    wanted = Path("checkpoint/vtoonify_d_x/vtoonify_s_d.pt")
+    with pytest.raises(
+        VtoonError, match=r"missing: it goes to checkpoint/vtoonify_d_x/vtoonify_s_d\.pt; .*checkpoints\.py"
+    ):
+        load(wanted, "cpu")
+    (tmp_path / "models").symlink_to(published_folder)
+    assert load(wanted, "cpu").checkpoint.path == Path("models/vtoonify_d_x/vtoonify_s_d.pt")
+
+
 def test_a_missing_companion_is_named_with_the_command_that_gets_it(published_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "alone").mkdir()

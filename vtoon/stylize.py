@@ -29,6 +29,7 @@ from vtoon.types import Frame, Landmarks, Rendered, Style, TrackedFace, TrackedF
 from vtoon.video import VideoReader, VideoWriter, batched, prefetch
 from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from vtoon.weights.converted import is_converted
+from vtoon.weights.hub import find_published
 
 PLACEMENTS = ("paste", "crop", "full")
 TORCH_SUFFIXES = (".pt", ".pth")
@@ -271,9 +272,13 @@ def load(
     """A Stylizer with the built-in model, a model file of yours, a published VToonify (.pt, or converted)
     or what `vtoon export` wrote (.onnx).
 
-    `companions`: the files that a published model needs beside it, where they do not lie in the published layout.
+    A published model that is not where it should be (vtoonify_d_cartoon/vtoonify_s_d.pt) is looked for where files of
+    the hub lie. `companions`: the files that it needs beside it, where they do not lie in the published layout. Raises
+    VtoonError where a file is missing, with the command that gets it, or damaged, or of another kind.
     """
     path = DEFAULT_CHECKPOINT if str(checkpoint) == "default" else Path(checkpoint)
+    if path.suffix in TORCH_SUFFIXES and path.parent.name.startswith("vtoonify_") and not path.is_file():
+        path = find_published(f"{path.parent.name}/{path.name}", path.parent.parent)
     if (path.suffix in TORCH_SUFFIXES and path.is_file()) or is_converted(path):
         return Stylizer(PublishedModel(path, companions), device)
     if path.suffix == ".onnx" and path.is_file():

@@ -59,7 +59,8 @@ class Styles:
             picture = contact_sheet(stylizer, portrait(self.photo), progress)
         save_image(self.sheet, picture)
         if not self.messages.quiet:
-            print(f"{self.sheet}: {len(drawings(stylizer)) - 1} styles")
+            count = len(drawings(stylizer)) - 1
+            print(f"{self.sheet}: {count} style{'s' * (count != 1)}")
 
 
 def listing(styles: tuple) -> str:
