@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +14,6 @@ from vtoon.cli.launcher import StyleTransfer
 from vtoon.image import load_image
 from vtoon.types import Style
 from vtoon.video import VideoReader, probe
-from vtoon.weights.checkpoint import Checkpoint
 from vtoon.weights.styles import StyleBank
 
 
@@ -37,8 +36,9 @@ def test_defaults_are_those_of_vtoonify():
     assert not (args.color_transfer or args.scale_image or args.video or args.cpu)
 
 
-def model_of(styles: int) -> Checkpoint:
-    return Checkpoint(None, StyleBank(tuple(Style(i, str(i), str(i), "own") for i in range(styles))), {}, Path("m"))
+def model_of(styles: int, upscale: int = 1) -> SimpleNamespace:
+    bank = StyleBank(tuple(Style(i, str(i), str(i), "own") for i in range(styles)))
+    return SimpleNamespace(bank=bank, upscale=upscale)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,25 @@ def model_of(styles: int) -> Checkpoint:
     [(56, "", 26, 0.5), (27, "", 26, 0.5), (26, "", None, 0.5), (56, "--style_id 3 --style_degree 0", "3", 0.0)],
 )
 def test_the_default_style_and_degree(styles, words, style, degree):
-    assert parse(*words.split())._chosen(model_of(styles)) == {"style": style, "style_degree": degree}
+    assert parse(*words.split())._suited(model_of(styles)) == {"style": style, "style_degree": degree}
+
+
+@pytest.mark.parametrize(
+    ("words", "placement"),
+    [
+        ("", "paste"),
+        ("--exact", "full"),
+        ("--parsing_map_path p.npy", "full"),
+        ("--exact --scale_image", "crop"),
+        ("--exact --placement crop", "crop"),
+    ],
+)
+def test_what_only_published_models_can_leaves_others_as_they_are(words, placement):
+    args = parse(*words.split())
+    suited = args._suited(model_of(9, upscale=4))
+    assert suited["placement"] == placement and suited["exact"] is args.exact
+    assert suited["parsing_map"] == args.parsing_map_path
+    assert not {"placement", "exact", "parsing_map"} & args._suited(model_of(9)).keys()
 
 
 def test_every_flag_of_vtoonify_is_taken():

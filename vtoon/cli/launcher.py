@@ -90,28 +90,29 @@ class StyleTransfer:
         from vtoon.stylize import StylizeOptions
 
         show_notices(self.messages)
-        as_published = "full" if self.exact or self.parsing_map_path else "paste"
-        placement = self.placement or ("crop" if self.scale_image else as_published)
-        copy = "_input" if self.scale_image and placement == "crop" else None
-        naming = Naming(f"_vtoonify_{self.backbone[0]}", copy, self.coding.codec)
         options = StylizeOptions(
+            style_degree=self.style_degree,
             color_transfer=self.color_transfer,
-            placement=placement,
+            placement=self._placement(),
             padding=self.padding,
-            exact=self.exact,
-            parsing_map=self.parsing_map_path,
             **shared_options(self.drawing, self.speed, self.coding, self.batch_size),
         )
+        copy = "_input" if self.scale_image and options.placement == "crop" else None
+        naming = Naming(f"_vtoonify_{self.backbone[0]}", copy, self.coding.codec)
         jobs = plan(self.content or (str(demo_clip()),), os.path.join(self.output_path, ""), naming)
         stylizer = self._load("cpu" if self.cpu else self.drawing.device)
-        options = replace(options, **self._chosen(stylizer.checkpoint), overwrite=self.overwrite or jobs[0].alone)
+        options = replace(options, **self._suited(stylizer.checkpoint), overwrite=self.overwrite or jobs[0].alone)
         if not self.messages.quiet:
-            for line in self._without_effect(stylizer, placement, [job.kind for job in jobs]):
+            for line in self._without_effect(stylizer, options.placement, [job.kind for job in jobs]):
                 say_error(line, "note")
         return run_jobs(stylizer, jobs, options, self.messages)
 
-    def _chosen(self, model: Checkpoint | PublishedModel | OnnxModel) -> dict:
-        """Style and degree: VToonify's defaults, where the model has as many styles and was not trained for its own."""
+    def _placement(self, whole: bool = False) -> str:
+        return self.placement or ("crop" if self.scale_image else "full" if whole else "paste")
+
+    def _suited(self, model: Checkpoint | PublishedModel | OnnxModel) -> dict:
+        """The options that depend on the model. Style and degree are VToonify's defaults, where the model has as many
+        styles and was not trained for its own; only published ones can be drawn exactly or with a parsing map."""
         from vtoon.published import PublishedModel
         from vtoon.weights.sizes import Specialty
         from vtoon.weights.styles import DEFAULT_ID
@@ -122,7 +123,11 @@ class StyleTransfer:
             style = DEFAULT_ID
         if degree is None and special.style_degree is None:
             degree = 0.5
-        return {"style": style, "style_degree": degree}
+        chosen = {"style": style, "style_degree": degree}
+        if model.upscale > 1:
+            chosen["placement"] = self._placement(whole=self.exact or self.parsing_map_path is not None)
+            chosen |= {"exact": self.exact, "parsing_map": self.parsing_map_path}
+        return chosen
 
     def _load(self, device: str) -> Stylizer:
         """The model. Raises VtoonError where a published one is not what --backbone says."""
@@ -146,6 +151,11 @@ class StyleTransfer:
             yield f"no effect: {', '.join(given)} (the built-in kind of model has no use for it)"
         if stylizer.checkpoint.upscale == 1 and self.backbone == "toonify":
             yield "--backbone toonify only names the result: the model itself knows what it is"
+        if stylizer.checkpoint.upscale > 1 and self.exact:
+            others = ["--dtype"] * (self.speed.dtype not in ("auto", "fp32"))
+            others += ["--parse_every"] * (self.speed.parse_every > 1) + ["--placement"] * (self.placement == "paste")
+            if others:
+                yield f"no effect: {', '.join(others)} (--exact draws as the published code does)"
         if self.video and "image" in kinds:
             yield "no effect: --video (the content is an image)"
         if placement != "crop" and self.padding != next(f.default for f in fields(self) if f.name == "padding"):
