@@ -45,8 +45,15 @@ class Seen:
     """One region of a frame of the window, at twice its size."""
 
     image: np.ndarray  # uint8 [2 H, 2 W, 3], for the flow
-    x: Tensor  # [1, 3, 2 H, 2 W] in [-1, 1]
-    logits: Tensor  # [1, 19, 2 H, 2 W]
+    both: Tensor  # picture in [-1, 1] and logits [1, 3 + 19, 2 H, 2 W]: they are warped together
+
+    @property
+    def x(self) -> Tensor:
+        return self.both[:, :3]
+
+    @property
+    def logits(self) -> Tensor:
+        return self.both[:, 3:]
 
 
 class ParsingSmoother:
@@ -93,29 +100,32 @@ class ParsingSmoother:
         x = enlarged(to_tensor(image, self.device))
         enlarged_image = to_uint8(x)[0]
         if last is None:
-            return Seen(enlarged_image, x, self.parser(GAIN * x))
+            return Seen(enlarged_image, torch.cat([x, self.parser(GAIN * x)], 1))
         flow = torch.from_numpy(self.estimate(enlarged_image, last.image)).to(self.device)[None]
-        return Seen(enlarged_image, x, backward_warp_tensor(last.logits, flow))
+        return Seen(enlarged_image, torch.cat([x, backward_warp_tensor(last.logits, flow)], 1))
 
     @torch.inference_mode()
     def _fused(self, near: Sequence[Seen | None], here: int) -> Tensor:
         """Logits of frame `here`: those of its neighbours, weighted by nearness in time and colour."""
-        centre, total, weights = near[here], 0.0, 0.0
+        centre = near[here]
+        # Summed up in place: new tensors of this size for every neighbour take as long as the warping.
+        total, weights = torch.zeros_like(centre.logits), torch.zeros_like(centre.x[:, :1])
         for offset, index in neighbours([s is not None for s in near], here, self.window):
             fade = float(np.exp(-(offset**2) / (2 * (self.window + 0.5) ** 2)))
             if index == here and offset == 0:
-                logits, weight = centre.logits, torch.full_like(centre.x[:, :1], fade)
+                logits, weight = centre.logits, torch.full_like(weights, fade)
             else:
                 logits, likeness = self._warped(near[index], centre)
-                weight = fade * likeness
-            total, weights = total + logits * weight, weights + weight
-        halved = upfirdn2d(total / weights, fir_kernel().to(self.device), down=ENLARGED, pad=(1, 1))
+                weight = likeness.mul_(fade)
+            total.addcmul_(logits, weight)
+            weights.add_(weight)
+        halved = upfirdn2d(total.div_(weights), fir_kernel().to(self.device), down=ENLARGED, pad=(1, 1))
         return halved[0]
 
     def _warped(self, other: Seen, centre: Seen) -> tuple[Tensor, Tensor]:
         """Another frame's logits at the places of this one, and how alike the two are there: [1, 1, 2 H, 2 W]."""
         flow = torch.from_numpy(self.estimate(centre.image, other.image)).to(self.device)[None]
-        both = backward_warp_tensor(torch.cat([other.x, other.logits], 1), flow)
+        both = backward_warp_tensor(other.both, flow)
         difference = (both[:, :3] - centre.x).square().mean(1, keepdim=True)
         return both[:, 3:], (-difference / (2 * TOLERANCE**2)).exp() * inside(flow)
 
