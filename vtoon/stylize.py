@@ -227,7 +227,8 @@ class Stylizer:
                     waiting.append((frame, placement.regions(frame)))
                 yield [region.job for region in waiting[-1][1]]
 
-        for group in batched(engine.painter.prepare(cut_out()), frames_at_once):
+        prepared = clock.stage("prepare", engine.painter.prepare(cut_out()))
+        for group in batched(prepared, frames_at_once):
             with clock.measure("model"):
                 toons = iter(engine.draw(list(chain.from_iterable(group))))
             for _ in group:

@@ -118,7 +118,7 @@ def test_bench(command, tmp_path, make_clip, portrait, tiny_model, monkeypatch):
     assert ended.code == 0
     report = json.loads(ended.out)
     assert report["frames"] == 4 and report["faces"] == 1 and sum(report["regions"].values()) == 4
-    assert {"decode", "track", "crop", "model", "paste", "encode"} <= set(report["stage_seconds"])
+    assert {"decode", "track", "crop", "prepare", "model", "paste", "encode"} <= set(report["stage_seconds"])
     assert "wait" not in report["stage_seconds"]
     for name in ("fps", "gflop_256", "gflop_per_frame", "model_of_peak", "rest_of_model", "peak_memory_mb"):
         assert report[name] > 0, name

@@ -15,7 +15,7 @@ from vtoon.cli.common import Device, Flag, Talk, demo_clip, progress_bar, show_n
 if TYPE_CHECKING:
     from vtoon.cli.measure import Report
 
-STAGES = ("decode", "track", "crop", "model", "paste", "steady", "encode")
+STAGES = ("decode", "track", "crop", "prepare", "model", "paste", "steady", "encode")
 
 
 @dataclass(frozen=True)
