@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from vtoon.engine import Job
 from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector, align_face, crop_face, published_crop
-from vtoon.faces.detect import QUICK, THOROUGH
+from vtoon.faces.detect import THOROUGH, WIDE
 from vtoon.image import to_tensor
 from vtoon.parsing import ParsingSmoother, neighbours
+from vtoon.parsing_map import ParsingMap
 from vtoon.published import BAKED, PublishedModel
 from vtoon.stylize import StylizeOptions, Stylizer, load
 from vtoon.types import Frame, TrackedFrame
@@ -52,6 +53,7 @@ def test_exact_is_the_published_code_frame_for_frame(stylizer, portrait, colours
     face = FaceDetector().detect(portrait)[0]
     box = published_crop(face, portrait.shape[:2], (60, 60, 60, 60), 64.0)
     expected = by_hand(stylizer.checkpoint, [crop_face(frame, box) for frame in frames], 2, 0.4, colours)
+    assert box.scale > 0.75  # so that nothing is smoothed before it is made smaller
     options = StylizeOptions(style=2, style_degree=0.4, color_transfer=colours, padding=(60,) * 4, exact=True)
     tracked = [TrackedFrame(Frame(frame, i)) for i, frame in enumerate(frames)]
     placement = stylizer.place(options, face, portrait.shape[:2])
@@ -121,6 +123,63 @@ def test_a_specialised_file_with_codes_of_another_model(published_folder, tmp_pa
         load(tmp_path / "vtoonify_s004_d0.5.pt", "cpu").settled(StylizeOptions())
 
 
+def test_the_first_frame_that_shows_the_face_gives_its_style_whatever_the_batch(stylizer, portrait):
+    frames = [np.full_like(portrait, 128), portrait, np.roll(portrait, 3, 1), portrait]
+    options = StylizeOptions(style=2, padding=(60,) * 4, exact=True)
+    placement = stylizer.place(options, FaceDetector().detect(portrait)[0], portrait.shape[:2])
+
+    def draw(batch: int) -> list[np.ndarray]:
+        tracked = iter([TrackedFrame(Frame(frame, i)) for i, frame in enumerate(frames)])
+        return [r.image for r in stylizer.render(tracked, placement, stylizer.engine(options, moving=True), batch)]
+
+    for one, four in zip(draw(1), draw(4), strict=True):
+        assert np.abs(one.astype(int) - four).max() <= 1
+
+
+def test_a_face_that_comes_late_is_looked_for_with_care(stylizer, portrait, monkeypatch):
+    efforts = []
+    monkeypatch.setattr(FaceDetector, "detect", lambda self, image, effort: efforts.append(effort) or [])
+    painter = stylizer.engine(StylizeOptions(style=1, exact=True), moving=True).painter
+    for _ in range(27):
+        painter._style(Job(portrait, 64.0))
+    assert efforts == [THOROUGH] + [WIDE] * 24 + [THOROUGH, WIDE]
+
+
+def test_the_files_beside_are_found_from_inside_the_folder(published_folder, monkeypatch):
+    monkeypatch.chdir(published_folder / "vtoonify_d_x")
+    model = load("vtoonify_s_d.pt", "cpu").checkpoint
+    assert model.parser is not None and len(model.codes) == 4
+
+
+def test_parsing_is_not_carried_over_a_cut(stylizer, portrait):
+    """Frames after a cut are parsed as if the clip began there."""
+    other = np.ascontiguousarray(portrait[::-1, :, ::-1])
+    shots = [[Job(portrait, 64.0)] * 3, [Job(other, 64.0, cut=True), *[Job(other, 64.0)] * 2]]
+    painter = stylizer.engine(StylizeOptions(style=1, placement="crop", parse_every=4), moving=True).painter
+    prepare = lambda jobs: [own.parsing for (own,) in painter.prepare([job] for job in jobs)]  # noqa: E731
+    together, apart = prepare(shots[0] + shots[1]), prepare(shots[0]) + prepare(shots[1])
+    scale = torch.stack(apart).abs().mean()
+    for got, wanted in zip(together[:3], apart[:3], strict=True):
+        assert (got - wanted).abs().max() < 1e-4 * scale
+    assert (together[3] - apart[3]).abs().mean() < 0.05 * scale  # it is followed, not parsed: it is the fourth
+
+
+def test_a_parsing_map_that_is_not_finite(stylizer, portrait, tmp_path):
+    np.save(tmp_path / "nan.npy", np.full((1, 19, 320, 320), np.nan, np.float32))
+    with pytest.raises(VtoonError, match=r"nan\.npy: frame 0 holds values that are not finite"):
+        stylizer.stylize_image(portrait, placement="full", parsing_map=tmp_path / "nan.npy")
+
+
+@pytest.mark.parametrize("name", ["many.npz", "net.pt", "cut.npz", "bad.npy"])
+def test_what_is_no_parsing_map(tmp_path, name):
+    np.savez(tmp_path / "many.npz", a=np.zeros(3))
+    torch.save({"a": torch.zeros(3)}, tmp_path / "net.pt")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "many.npz").read_bytes()[:100])
+    (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY\x01\x00\x12\x00{'descr': ('<f4', \n")
+    with pytest.raises(VtoonError, match=r"npy"):
+        ParsingMap(tmp_path / name)
+
+
 def test_a_published_model_is_looked_for_or_named_with_the_command_that_gets_it(
     published_folder, tmp_path, monkeypatch
 ):
@@ -186,14 +245,6 @@ def test_each_face_is_looked_at_once_however_many_there_are(stylizer, portrait, 
     again = [painter.styled(Job(portrait, 64.0, track))[1] for track in range(6)]
     assert len(asked) == 6 and len(painter.nets) == BAKED
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-
-
-def test_a_region_without_a_face_is_searched_hard_but_once(stylizer, monkeypatch):
-    painter, efforts = stylizer.engine(StylizeOptions(style=2)).painter, []
-    monkeypatch.setattr(painter.detector, "detect", lambda image, effort: efforts.append(effort) or [])
-    for _ in range(3):
-        painter.styled(Job(np.zeros((64, 64, 3), np.uint8), 64.0, 7))
-    assert efforts == [THOROUGH, QUICK, QUICK]
 
 
 def smoothed_by_hand(images, parser, estimate, window):

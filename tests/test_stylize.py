@@ -3,6 +3,7 @@
 import weakref
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from vtoon.builtin import sharpened
 from vtoon.clock import StageClock
 from vtoon.engine import Engine, Job, pick_device, pick_dtype
 from vtoon.errors import VtoonError
-from vtoon.memory import free_bytes
+from vtoon.memory import free_bytes, kept_bytes, reuse_freed_memory
 from vtoon.stylize import StylizeOptions, Stylizer
 from vtoon.types import Frame
 from vtoon.video import VideoReader, VideoWriter
@@ -98,6 +99,26 @@ def test_what_pytorch_keeps_of_a_gpu_counts_as_free(monkeypatch):
     assert free_bytes(torch.device("cuda")) == 150
 
 
+def test_memory_that_was_freed_and_kept_is_free():
+    if not reuse_freed_memory() or not kept_bytes():
+        pytest.skip("the C library is not glibc 2.33 or later")
+    size = 300 * 2**20
+    block = torch.ones(size, dtype=torch.uint8)
+    used = kept_bytes()
+    del block
+    assert kept_bytes() - used > 0.99 * size
+
+
+def test_a_size_that_was_drawn_is_not_refused_later(monkeypatch):
+    engine = Engine(SimpleNamespace(bytes_per_pixel=100), "cpu")
+    monkeypatch.setattr("vtoon.engine.free_bytes", lambda device: 100 * 64 * 64)
+    assert engine.batch(64, 64) == 1
+    monkeypatch.setattr("vtoon.engine.free_bytes", lambda device: 10)  # what was prepared meanwhile takes room
+    assert engine.batch(64, 64) == engine.batch(32, 64) == 1
+    with pytest.raises(VtoonError, match="free"):
+        engine.batch(64, 72)
+
+
 def test_a_region_that_no_memory_holds_is_refused_before_it_is_tried(stylizer, monkeypatch):
     jobs = [Job(np.zeros((64, 64, 3), np.uint8), 80.0)] * 3
     engine = engine_of(stylizer, batch_size=3)
@@ -106,7 +127,7 @@ def test_a_region_that_no_memory_holds_is_refused_before_it_is_tried(stylizer, m
     assert engine.batch(64, 64) == 2 and len(engine.draw(jobs)) == 3
     monkeypatch.setattr("vtoon.engine.free_bytes", lambda device: need - 1)
     with pytest.raises(VtoonError, match="64x64 px takes about"):
-        engine.draw(jobs)
+        engine_of(stylizer).draw(jobs)
 
 
 def test_the_arithmetic_suits_the_device(monkeypatch):
@@ -178,6 +199,7 @@ def test_a_device_that_is_not_there_is_named():
         ({"placement": "middle"}, "crop, paste or full"),
         ({"faces": "some"}, "all or largest"),
         ({"batch_size": 0}, "at least 1"),
+        ({"batch_size": 2.5}, "at least 1"),
         ({"padding": (1, 2, 3)}, "four numbers"),
         ({"dtype": "int8"}, "auto, fp32, bf16, fp16"),
         ({"parse_every": 0}, "at least 1"),

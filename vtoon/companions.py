@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +45,7 @@ def load_parser(path: Path) -> BiSeNet:
 
 
 def load_encoder(path: Path) -> AveragedEncoder:
-    """The style encoder of a published file. Raises VtoonError where it is none, or lacks the average code it needs."""
+    """The style encoder of a published file. Raises VtoonError where it is none, or lacks the average code."""
     file = load(path, Kind.STYLE_ENCODER)
     rows = count(file.tensors, "styles.{}.linear.weight")
     _check(file, StyleEncoder, rows)
@@ -55,12 +53,8 @@ def load_encoder(path: Path) -> AveragedEncoder:
 
 
 def _average(file: PublishedFile, rows: int) -> Tensor:
-    """What pSp adds to each code, [L, D] or [D]: nothing where its options say that it learned without."""
-    opts = file.extras.get("opts")
-    opts = opts if isinstance(opts, Mapping) else vars(opts) if isinstance(opts, Namespace) else {}
+    """What is added to each code, [L, D] or [D]."""
     dim = len(file.tensors["styles.0.linear.weight"])
-    if not opts.get("start_from_latent_avg", True):
-        return torch.zeros(dim)
     average = file.extras.get("latent_avg")
     if not isinstance(average, Tensor) or tuple(average.shape) not in ((rows, dim), (1, dim), (dim,)):
         got = list(average.shape) if isinstance(average, Tensor) else "missing"
@@ -74,8 +68,9 @@ def _check(file: PublishedFile, kind: type[nn.Module], *args: object) -> None:
 
 
 def built(kind: type, state: dict[str, Tensor], *args: object) -> torch.nn.Module:
-    """A network for drawing, filled exactly."""
+    """A network for drawing, filled exactly, in float32."""
     with torch.device("meta"):
         net = kind(*args)
-    net.load_state_dict(state, strict=True, assign=True)
+    numbers = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
+    net.load_state_dict(numbers, strict=True, assign=True)
     return net.eval().requires_grad_(False)

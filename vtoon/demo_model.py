@@ -118,7 +118,7 @@ class Model:
             _, instyle, box = self._align(_first(reader), (left, right, top, bottom))
             with VideoWriter(path, like=reader, overwrite=True) as writer:
                 for frame in islice(reader, self.frame_cap):
-                    writer.write(replace(frame, image=crop_face(frame.image, box)))
+                    writer.write(replace(frame, image=crop_face(frame.image, box, as_published=True)))
         size = "{1}x{0}".format(*box.size)
         return str(path), instyle, f"{writer.frames} frames are cut to {size} px{self._left_out(reader)}"
 
@@ -174,7 +174,7 @@ class Model:
         if not faces:
             raise VtoonError("no face was found; take another picture, or a video that begins with a face (Step 2)")
         box = published_crop(faces[0], image.shape[:2], padding)
-        cut = crop_face(image, box)
+        cut = crop_face(image, box, as_published=True)
         inside = self._detector.detect(cut)
         if not inside:
             raise VtoonError("no face was found in what was cut out; enlarge the padding (Step 2)")

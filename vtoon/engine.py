@@ -88,6 +88,7 @@ class Engine:
 
     def __init__(self, painter: Painter, device: torch.device | str = "cpu", batch_size: int | None = None) -> None:
         self.painter, self.device, self.batch_size = painter, torch.device(device), batch_size
+        self._fitting = 0  # px of the largest region that was found to fit
         if self.device.type == "cpu":
             reuse_freed_memory()
 
@@ -112,14 +113,25 @@ class Engine:
 
         Raises VtoonError where not even one fits: Linux would end the process without a word.
         """
+        self.check(height, width)
+        need, free = height * width * self.painter.bytes_per_pixel, free_bytes(self.device)
+        most = 16 if self.device.type == "cuda" else min(4, CPU_BATCH_PIXELS // (height * width))
+        return min(self.batch_size or max(1, most), max(1, free // 2 // need))
+
+    def check(self, height: int, width: int) -> None:
+        """Raises VtoonError where a region of this size does not fit into memory.
+
+        Where one as large did, it still does: freed memory is kept (see `reuse_freed_memory`).
+        """
+        if height * width <= self._fitting:
+            return
         need, free = height * width * self.painter.bytes_per_pixel, free_bytes(self.device)
         if need > free:
             raise VtoonError(
                 f"a region of {width}x{height} px takes about {need / 1e9:.1f} GB to draw, and {free / 1e9:.1f} GB of "
                 f"memory are free; {SMALLER}"
             )
-        most = 16 if self.device.type == "cuda" else min(4, CPU_BATCH_PIXELS // (height * width))
-        return min(self.batch_size or max(1, most), max(1, free // 2 // need))
+        self._fitting = height * width
 
     @torch.inference_mode()
     def _run(self, jobs: Sequence[Job]) -> list[np.ndarray]:

@@ -23,8 +23,10 @@ class ParsingMap:
         self.path = Path(path)
         try:
             self.maps = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # NumPy also tries archives, and lets whatever a damaged file causes through
             raise VtoonError(f"{path}: no parsing map can be read ({describe(error)}); expected .npy numbers") from None
+        if not isinstance(self.maps, np.ndarray):
+            raise VtoonError(f"{path}: an archive of arrays; a parsing map is one .npy array")
         if self.maps.ndim != 4 or self.maps.shape[1] != NUM_CLASSES or self.maps.dtype.kind != "f":
             got = f"{self.maps.dtype} {list(self.maps.shape)}"
             raise VtoonError(f"{path}: {got}; a parsing map is float [frames, {NUM_CLASSES}, height, width]")
@@ -35,6 +37,8 @@ class ParsingMap:
             if index >= len(self.maps):
                 raise VtoonError(f"{self.path}: {len(self.maps)} frames, but the clip has more; make it for this clip")
             parsing = torch.from_numpy(np.array(self.maps[index], np.float32))
+            if not parsing.isfinite().all():
+                raise VtoonError(f"{self.path}: frame {index} holds values that are not finite; make the map again")
             yield [replace(job, parsing=self._fitted(parsing, job.image.shape[:2])) for job in jobs]
 
     def _fitted(self, parsing: Tensor, size: tuple[int, int]) -> Tensor:

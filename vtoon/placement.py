@@ -70,18 +70,25 @@ class Paste:
 class Crop:
     """The face region alone, fixed by the first face of the clip: the published behaviour."""
 
-    def __init__(self, box: CropBox, eye_distance: float, upscale: int = 1) -> None:
-        self.box, self.eye_distance, self.upscale = box, eye_distance, upscale
+    def __init__(self, box: CropBox, eye_distance: float, upscale: int = 1, exact: bool = False) -> None:
+        """`exact`: cut as `crop_face` does `as_published`."""
+        self.box, self.eye_distance, self.upscale, self.exact = box, eye_distance, upscale, exact
 
     @classmethod
     def around(
-        cls, face: Landmarks, size: tuple[int, int], padding: Sequence[int], detail: float, upscale: int
+        cls,
+        face: Landmarks,
+        size: tuple[int, int],
+        padding: Sequence[int],
+        detail: float,
+        upscale: int,
+        exact: bool = False,
     ) -> Crop:
         """VToonify's rule at its own 64 px between the eyes, or, where the network does not enlarge, at `detail`."""
         eyes = PUBLISHED_EYES if upscale > 1 else detail
         scaled = tuple(round(p * eyes / PUBLISHED_EYES) for p in padding)
         box = published_crop(face, size, scaled, eyes)
-        return cls(box, face.eye_distance * box.scale, upscale)
+        return cls(box, face.eye_distance * box.scale, upscale, exact)
 
     @classmethod
     def whole(cls, size: tuple[int, int], upscale: int) -> Crop:
@@ -90,7 +97,7 @@ class Crop:
         return cls(CropBox(1.0, height, width, 0, 0, width, height), PUBLISHED_EYES, upscale)
 
     def regions(self, tracked: TrackedFrame) -> list[Region]:
-        region = crop_face(tracked.frame.image, self.box)
+        region = crop_face(tracked.frame.image, self.box, self.exact)
         return [Region(Job(region, self.eye_distance, cut=tracked.cut, scale=self.box.scale), self.box)]
 
     def compose(self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray]) -> Rendered:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -18,7 +18,7 @@ from vtoon.companions import AveragedEncoder, Companions, built, load_encoder, l
 from vtoon.engine import Job, Painter
 from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector, align_face
-from vtoon.faces.detect import QUICK, THOROUGH
+from vtoon.faces.detect import THOROUGH, WIDE
 from vtoon.flow import FlowEstimator
 from vtoon.image import to_tensor
 from vtoon.models.bake import bake
@@ -30,15 +30,19 @@ from vtoon.parsing import ParsingSmoother, Region, parse
 from vtoon.parsing_map import ParsingMap
 from vtoon.types import Landmarks, Style
 from vtoon.weights.converted import read_vtoonify
-from vtoon.weights.hub import find_published
+from vtoon.weights.hub import find_published, layout_of
 from vtoon.weights.sizes import Specialty
 from vtoon.weights.styles import StyleBank, list_command
 
 BYTES_PER_PIXEL = 12_000  # of memory, for each pixel of a region: 10,000 were measured at 256x256 to 1024x1024
+SMOOTHING_BYTES = (
+    4000  # more for each, where parsing is smoothed: pictures and logits of eleven frames at twice the size
+)
 PARSING_WEIGHT = 1 / 16  # of the logits beside RGB in [-1, 1]
 ALIGNED = 256  # px, what the style encoder sees
 BAKED = 4  # networks kept, one for each face
 STYLES = 256  # style codes kept: 36 KB each
+THOROUGH_EVERY = 25  # looks for a face that was not found yet
 GRAPHS_SAFE = (2, 15)  # PyTorch before it keeps CUDA graphs for one thread only, and every video is drawn in its own
 
 
@@ -79,7 +83,7 @@ class PublishedModel:
     def _companion(self, name: str) -> Path:
         """In the folder above, as published, or beside it, where a converted file may well lie."""
         beside = self.path.with_name(name)
-        return beside if beside.is_file() else find_published(name, self.path.parent.parent)
+        return beside if beside.is_file() else find_published(name, layout_of(self.path))
 
     def share(self, other: PublishedModel) -> None:
         """Take over the companions that `other` has read: they are the same for all of one layout, and large."""
@@ -162,13 +166,14 @@ class PublishedPainter(Painter):
         self.parse_every, self.dtype, self.compiled = parse_every, dtype, compiled
         self.map = parsing_map and ParsingMap(parsing_map)
         self.color_transfer = color_transfer
+        self.bytes_per_pixel = BYTES_PER_PIXEL + (SMOOTHING_BYTES if smooth else 0)
         self.net, self.parser = channels_last_(model.net.to(device)), model.parser.to(device)
         self.degree = torch.full((1, 1), float(degree), device=device)
         self.exemplar = model.exemplar(style, device)
         self.detector = FaceDetector()
         self.nets: OrderedDict[int, VToonify] = OrderedDict()  # by track, the latest last
         self.styles: OrderedDict[int, Tensor] = OrderedDict()  # the same; of a face once and for all
-        self.missed: set[int] = set()  # tracks whose face was not found at the first look
+        self.missed: Counter[int] = Counter()  # by track: how often its face was looked for in vain
 
     def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
         """Jobs with their parsing, from the file or smoothed over time, a window of frames behind."""
@@ -180,9 +185,11 @@ class PublishedPainter(Painter):
         waiting: deque[list[Job]] = deque()
 
         def regions() -> Iterator[list[Region]]:
+            shot = 0
             for jobs in frames:
                 waiting.append(jobs)
-                yield [((job.track, job.image.shape), job.image) for job in jobs]
+                shot += any(job.cut for job in jobs)
+                yield [((shot, job.track, job.image.shape), job.image) for job in jobs]
 
         smoother = ParsingSmoother(self.parser, self.smooth, self.device, every=self.parse_every)
         for logits in smoother.smooth(regions()):
@@ -192,11 +199,13 @@ class PublishedPainter(Painter):
         parsing = torch.cat([self._parsing(x[i : i + 1], job) for i, job in enumerate(jobs)])
         seen, drawn = torch.cat([x, parsing * PARSING_WEIGHT], 1), [None] * len(jobs)
         for track in dict.fromkeys(job.track for job in jobs):
-            own = [i for i, job in enumerate(jobs) if job.track == track]
-            net, style = self.styled(jobs[own[0]])
-            n = len(own)
-            for i, y in zip(own, self._draw(net, seen[own], style.expand(n, -1, -1)), strict=True):
-                drawn[i] = y
+            left = [i for i, job in enumerate(jobs) if job.track == track]
+            while left:
+                net, style = self.styled(jobs[left[0]])
+                n = len(left) if track in self.styles else 1  # the next picture may be the first that shows the face
+                own, left = left[:n], left[n:]
+                for i, y in zip(own, self._draw(net, seen[own], style.expand(n, -1, -1)), strict=True):
+                    drawn[i] = y
         return torch.stack(drawn)
 
     def _draw(self, net: VToonify, seen: Tensor, style: Tensor) -> Tensor:
@@ -250,9 +259,9 @@ class PublishedPainter(Painter):
         """w+ of a face [1, L, 512], and whether it is its own for good: until the face is found, a stand-in is used."""
         if self.color_transfer and self.exemplar is not None:
             return self.exemplar, True
-        faces = self.detector.detect(job.image, QUICK if job.track in self.missed else THOROUGH)
-        if not faces:
-            self.missed.add(job.track)
+        thoroughly = self.missed[job.track] % THOROUGH_EVERY == 0
+        faces = self.detector.detect(job.image, THOROUGH if thoroughly else WIDE)
+        self.missed[job.track] += not faces
         if not faces and self.exemplar is not None:
             return self.exemplar, False
         face = faces[0] if faces else None

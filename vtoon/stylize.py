@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections import deque
@@ -29,7 +28,7 @@ from vtoon.types import Frame, Landmarks, Rendered, Style, TrackedFace, TrackedF
 from vtoon.video import VideoReader, VideoWriter, batched, prefetch
 from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from vtoon.weights.converted import is_converted
-from vtoon.weights.hub import find_published
+from vtoon.weights.hub import find_published, layout_of
 
 PLACEMENTS = ("paste", "crop", "full")
 TORCH_SUFFIXES = (".pt", ".pth")
@@ -73,8 +72,8 @@ class StylizeOptions:
         )
         check(self.placement in PLACEMENTS, "placement", "crop, paste or full")
         check(self.faces in ("all", "largest"), "faces", "all or largest")
-        check(self.batch_size is None or _within(self.batch_size, 1, math.inf), "batch_size", "auto or at least 1")
-        check(_within(self.parse_every, 1, math.inf), "parse_every", "at least 1")
+        check(self.batch_size is None or _counts(self.batch_size), "batch_size", "auto or a whole number, at least 1")
+        check(_counts(self.parse_every), "parse_every", "a whole number, at least 1")
         check(self.dtype in ("auto", *DTYPES), "dtype", f"auto, {', '.join(DTYPES)}")
         check(len(self.padding) == 4 and min(self.padding) >= 0, "padding", "four numbers, none negative")
         if self.exact:
@@ -88,6 +87,10 @@ class StylizeOptions:
 
 def _within(value: float | str, low: float, high: float) -> bool:
     return isinstance(value, int | float) and low <= value <= high
+
+
+def _counts(value: int) -> bool:
+    return isinstance(value, int) and value >= 1
 
 
 @dataclass(frozen=True)
@@ -225,7 +228,10 @@ class Stylizer:
             for frame in tracked:
                 with clock.measure("crop"):
                     waiting.append((frame, placement.regions(frame)))
-                yield [region.job for region in waiting[-1][1]]
+                jobs = [region.job for region in waiting[-1][1]]
+                for job in jobs:
+                    engine.check(*job.image.shape[:2])  # before anything is prepared
+                yield jobs
 
         prepared = clock.stage("prepare", engine.painter.prepare(cut_out()))
         for group in batched(prepared, frames_at_once):
@@ -253,12 +259,12 @@ class Stylizer:
         if options.placement == "paste":
             return Paste(detail)
         if options.placement == "full" and upscale > 1 and (options.exact or options.parsing_map):
-            return Crop.whole(size, upscale)
+            return Crop.whole(size, upscale)  # unscaled, so that the crop's rule for smoothing does not matter
         if options.placement == "full":
             return Full.around(face, size, detail)
         if face is None:
             return PassThrough()
-        return Crop.around(face, size, options.padding, wanted_eyes(face, detail), upscale)
+        return Crop.around(face, size, options.padding, wanted_eyes(face, detail), upscale, options.exact)
 
 
 def first_face(frames: Iterator[Frame]) -> Landmarks | None:
@@ -279,7 +285,7 @@ def load(
     """
     path = DEFAULT_CHECKPOINT if str(checkpoint) == "default" else Path(checkpoint)
     if path.suffix in TORCH_SUFFIXES and path.parent.name.startswith("vtoonify_") and not path.is_file():
-        path = find_published(f"{path.parent.name}/{path.name}", path.parent.parent)
+        path = find_published(f"{path.parent.name}/{path.name}", layout_of(path))
     if (path.suffix in TORCH_SUFFIXES and path.is_file()) or is_converted(path):
         return Stylizer(PublishedModel(path, companions), device)
     if path.suffix == ".onnx" and path.is_file():

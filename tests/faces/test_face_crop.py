@@ -94,3 +94,18 @@ def test_pad_to_multiple_reflects_and_can_be_cut_back(height, width, multiple):
     if 0 < padded.shape[1] - width <= width:  # enough to reflect
         margin = padded.shape[1] - width
         assert (padded[:height, width:] == image[:, ::-1][:, :margin]).all()
+
+
+@pytest.mark.parametrize("scale", [1.3, 0.9, 0.75, 0.5, 0.375, 0.3])
+def test_as_published_it_is_the_published_steps_with_opencv(scale):
+    """VToonify: the whole frame is smoothed with a kernel of four, once or twice, resized, cut."""
+    image = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (480, 640, 3), np.uint8), (0, 0), 2)
+    height, width = round(480 * scale), round(640 * scale)
+    box = CropBox(scale, height, width, 24, 32, 104, 120)
+    kernel, smooth = np.array([[0.125], [0.375], [0.375], [0.125]]), image
+    for below in (0.75, 0.375):
+        if scale <= below:
+            smooth = cv2.sepFilter2D(smooth, -1, kernel, kernel)
+    wanted = cv2.resize(smooth, (width, height))[box.top : box.bottom, box.left : box.right]
+    got = crop_face(image, box, as_published=True)
+    assert np.abs(got.astype(int) - wanted).max() <= 2

@@ -285,3 +285,10 @@ def test_the_script_shows_how_far_it_is(download, monkeypatch):
     monkeypatch.setenv("TQDM_POSITION", "-1")  # to huggingface_hub: draw even where there is no terminal
     _, _, err = download("encoder.pt", "--accept_license")
     assert "encoder.pt" in err and "100%" in err
+
+
+@pytest.mark.parametrize("path", ["models/../../evil.pt", "models//tmp/evil.pt", "models/a/../../../evil.pt"])
+def test_a_mirror_cannot_name_files_outside_the_folder(server, path):
+    server.files[path] = b"evil"
+    names = {file.name for file in list_published(server.url)}
+    assert "encoder.pt" in names and not any("evil" in name for name in names)

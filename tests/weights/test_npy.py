@@ -76,3 +76,11 @@ def test_a_cut_file(tmp_path_factory, share, pickled):
     data = path.read_bytes()
     path.write_bytes(data[: 8 + int(share * (len(data) - 8))])
     refused(path, "damaged")
+
+
+@pytest.mark.parametrize("header", ["{'descr': ('<f4', ", "-" * 9000 + "1", "{[]: 1}"])
+def test_a_forged_header_is_one_line(tmp_path, header):
+    text = (header + "\n").encode()
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    with pytest.raises(VtoonError, match=r"x\.npy: damaged, or not a \.npy file of numbers"):
+        load_npy(tmp_path / "x.npy")

@@ -155,3 +155,16 @@ def test_noise_is_data_or_one_clear_error(data):
         load(b"\x80\x04" + data)
     except VtoonError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        b")" + b"2\x86" * 60,  # each tuple holds the one before twice: to hash it takes 2**60 steps
+        b")q\x00" + b"h\x00h\x00\x86q\x00" * 60,
+        b")" + b"2\x87"[:1] * 2 + b"\x87" + b"22\x87" * 40,
+        b"(" + b"K\x01" * 1001 + b"t",
+    ],
+)
+def test_tuples_that_would_be_hashed_for_ever(nested):
+    refused(b"\x80\x02}" + nested + b"K\x01s.", "tuples within tuples")

@@ -39,3 +39,9 @@ def test_an_id_out_of_range_prints_the_range(bank, style):
 def test_a_wrong_name_is_answered_with_near_ones(bank):
     with pytest.raises(VtoonError, match="cartoon"):
         bank.find("carton")
+
+
+@pytest.mark.parametrize("style", ["²", "--2", "- 2", "1_0"])
+def test_what_only_looks_like_a_number(bank, style):
+    with pytest.raises(VtoonError, match="does not exist"):
+        bank.find(style)

@@ -125,7 +125,7 @@ class StyleTransfer:
             degree = 0.5
         chosen = {"style": style, "style_degree": degree}
         if model.upscale > 1:
-            chosen["placement"] = self._placement(whole=self.exact or self.parsing_map_path is not None)
+            chosen["placement"] = self._placement(whole=self.exact or bool(self.parsing_map_path))
             chosen |= {"exact": self.exact, "parsing_map": self.parsing_map_path}
         return chosen
 
@@ -145,10 +145,15 @@ class StyleTransfer:
 
     def _without_effect(self, stylizer: Stylizer, placement: str, kinds: list[str | None]) -> Iterator[str]:
         """One line for each flag that was given and changes nothing here."""
+        from vtoon.export import OnnxModel
+
         given = [f"--{name}" for name in PUBLISHED_ONLY if getattr(self, name)]
         given += ["--parse_every"] * (self.speed.parse_every > 1) + ["--compile"] * self.speed.compile
         if stylizer.checkpoint.upscale == 1 and given:
             yield f"no effect: {', '.join(given)} (the built-in kind of model has no use for it)"
+        own = [flag for flag in given if flag != "--exact"]
+        if stylizer.checkpoint.upscale > 1 and isinstance(stylizer.checkpoint, OnnxModel) and own:
+            yield f"no effect: {', '.join(own)} (an exported file has all of that in it)"
         if stylizer.checkpoint.upscale == 1 and self.backbone == "toonify":
             yield "--backbone toonify only names the result: the model itself knows what it is"
         if stylizer.checkpoint.upscale > 1 and self.exact:

@@ -55,10 +55,11 @@ def _floor8(value: int) -> int:
     return value // STRIDE * STRIDE
 
 
-def crop_face(image: np.ndarray, box: CropBox) -> np.ndarray:
+def crop_face(image: np.ndarray, box: CropBox, as_published: bool = False) -> np.ndarray:
     """uint8 [H, W, 3] -> uint8 [*box.size, 3]: the frame smoothed, resized bilinearly to the box's frame, and cut.
 
-    Only the pixels under the box are worked on; they are those of the whole resized frame, to a level of rounding.
+    `as_published`: where the smoothing has moved the picture, leave it there. Only the pixels under the box are worked
+    on; they are those of the whole resized frame, to a level of rounding.
     """
     height, width = image.shape[:2]
     sx, sy = width / box.width, height / box.height  # frame px for one px of the box
@@ -71,7 +72,7 @@ def crop_face(image: np.ndarray, box: CropBox) -> np.ndarray:
     region = image[top:bottom, left:right]
     for _ in range(blurs):
         region = cv2.sepFilter2D(region, -1, BLUR, BLUR)
-    back = BLUR_SHIFT * blurs - 0.5
+    back = (0.0 if as_published else BLUR_SHIFT * blurs) - 0.5
     to_region = np.array(
         [
             [sx, 0, (box.left + 0.5) * sx + back - left],

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vtoon.errors import VtoonError, describe
 from vtoon.models.vtoonify import VToonify, VToonifyConfig
-from vtoon.weights.hub import LICENCE, find_published
+from vtoon.weights.hub import LICENCE, find_published, layout_of
 from vtoon.weights.lockfile import sha256
 from vtoon.weights.published import Kind, PublishedFile, load_style_codes, load_vtoonify
 from vtoon.weights.safe_pickle import shown
@@ -111,7 +111,7 @@ def _codes_of(path: Path) -> Path:
     beside = path.with_name("exstyle_code.npy")
     if beside.is_file():
         return beside
-    return find_published(f"{path.parent.name}/{beside.name}", path.parent.parent)
+    return find_published(f"{path.absolute().parent.name}/{beside.name}", layout_of(path))
 
 
 def _read_converted(path: Path) -> VToonifyFile:

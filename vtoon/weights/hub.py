@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from vtoon.errors import VtoonError, describe
 from vtoon.weights.lockfile import Lock, sha256
@@ -46,6 +46,12 @@ class HubFile:
         return path.stat().st_size == self.size and self.sha256 in (None, digest)
 
 
+def layout_of(path: Path) -> Path:
+    """The root of the layout that a model's file lies in: the folder above its own."""
+    folder = path.parent
+    return folder.parent if folder.name not in ("", "..") else folder / ".."
+
+
 def find_published(name: str, folder: Path | None = None, cache: Path | None = None) -> Path:
     """A file that is here already. `name`: in VToonify's layout, for example encoder.pt.
 
@@ -70,8 +76,14 @@ def list_published(endpoint: str | None = None) -> list[HubFile]:
 
     with _one_line("the list of files cannot be had"):
         entries = list(HfApi(endpoint=endpoint).list_repo_tree(REPO, recursive=True))
-    found = [e for e in entries if e.path.startswith(REPO_FOLDER) and e.path.endswith(SUFFIXES)]
+    found = [e for e in entries if e.path.startswith(REPO_FOLDER) and e.path.endswith(SUFFIXES) and _inside(e.path)]
     return [HubFile(e.path[len(REPO_FOLDER) :], e.path, e.size, e.lfs and e.lfs.sha256) for e in found]
+
+
+def _inside(path: str) -> bool:
+    """Whether what is left of a path in the repository stays in the folder it is put into, whatever a mirror says."""
+    rest = PurePosixPath(path[len(REPO_FOLDER) :])
+    return not rest.is_absolute() and ".." not in rest.parts
 
 
 def choose(files: Sequence[HubFile], names: Sequence[str]) -> list[HubFile]:

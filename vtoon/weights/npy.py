@@ -54,7 +54,7 @@ def load_npy(path: Path) -> np.ndarray | dict[str, np.ndarray]:
             data = file.read()
             if not dtype.hasobject:
                 return _numbers(data, shape, fortran, dtype)
-        except ValueError as error:
+        except Exception as error:  # NumPy reads a header with Python's parser, which a forged one makes fail anyhow
             raise VtoonError(f"{path}: damaged, or not {WHAT} ({shown(describe(error))}); get the file again") from None
     return _arrays(load_pickle(data, NUMPY_NAMES, path, WHAT), path)
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vtoon.errors import VtoonError
+from vtoon.errors import VtoonError, describe
 from vtoon.models.vtoonify import VToonify, VToonifyConfig
 from vtoon.weights.npy import load_npy
 from vtoon.weights.nvidia import load_networks
@@ -114,8 +114,10 @@ def load_vtoonify(path: str | Path) -> tuple[VToonifyConfig, dict[str, Tensor]]:
     try:
         config = vtoonify_config(state)
         difference = misfit(state, VToonify, config)
-    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+    except KeyError as error:
         difference = f"without {error}"
+    except Exception as error:  # shapes that no network has
+        difference = describe(error)
     if difference:
         raise VtoonError(f"{path}: damaged, or not as published ({shown(difference)}); get it again")
     return config, state

@@ -19,6 +19,7 @@ import numpy as np
 from vtoon.errors import VtoonError, describe
 
 MAX_OPERATIONS = 1_000_000  # of one pickle; the published ones need less than a tenth
+MAX_TUPLE = 1000  # things in a tuple, and in those within it
 MAX_RANK, MAX_SIDE = 32, 1 << 40  # of an array: within them, sizes are quick to multiply
 NUMBERS = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
 # They reach outside of the file: copyreg's registry, persistent objects, out-of-band buffers.
@@ -119,10 +120,25 @@ NUMPY_NAMES: Mapping[str, object] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):  # Python's own, for the C one cannot be asked what it builds
     def __init__(self, data: bytes, names: Mapping[str, object]) -> None:
         super().__init__(io.BytesIO(data))
         self._names = names
+        self._tuples: dict[int, tuple[int, tuple]] = {}  # id -> numbers in it and in those within it; the tuple itself
+
+    def _weigh(self, load: Callable) -> None:
+        """Build a tuple, unless it is one within another over and over: to hash it would take for ever."""
+        load(self)
+        made = self.stack[-1]
+        weight = 1 + sum(self._tuples[id(item)][0] if id(item) in self._tuples else 1 for item in made)
+        if weight > MAX_TUPLE:
+            raise Refused("it builds tuples within tuples")
+        self._tuples[id(made)] = weight, made
+
+    dispatch = pickle._Unpickler.dispatch | {
+        code[0]: lambda self, load=pickle._Unpickler.dispatch[code[0]]: self._weigh(load)
+        for code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3)
+    }
 
     def find_class(self, module: str, name: str) -> object:
         full = f"{module}.{name}"

@@ -60,14 +60,18 @@ def vtoonify_config(state: State) -> VToonifyConfig:
 def misfit(state: State, kind: type[nn.Module], *args: object) -> str | None:
     """The first difference between a state dict and the network `kind(*args)` it should fill, or None."""
     with torch.device("meta"):  # shapes without memory
-        expected = {key: tuple(tensor.shape) for key, tensor in kind(*args).state_dict().items()}
-    found = {key: tuple(tensor.shape) for key, tensor in state.items()}
+        expected = {key: _form(tensor) for key, tensor in kind(*args).state_dict().items()}
+    found = {key: _form(tensor) for key, tensor in state.items()}
     if missing := expected.keys() - found.keys():
         return f"it lacks {min(missing)} and {len(missing) - 1} more"
     if unknown := found.keys() - expected.keys():
         return f"it also holds {min(unknown)} and {len(unknown) - 1} more"
     wrong = [key for key in expected if expected[key] != found[key]]
-    return f"{wrong[0]} is {list(found[wrong[0]])}, expected {list(expected[wrong[0]])}" if wrong else None
+    return f"{wrong[0]} is {found[wrong[0]]}, expected {expected[wrong[0]]}" if wrong else None
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{'' if tensor.is_floating_point() else 'whole numbers '}{list(tensor.shape)}"
 
 
 def count(state: State, pattern: str, first: int = 0) -> int:

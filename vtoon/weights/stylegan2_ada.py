@@ -99,9 +99,9 @@ def _layer(ours: str, theirs: str, names: Mapping[str, str]) -> dict[str, str]:
 
 def _describe(state: Mapping[str, Tensor]) -> GeneratorInfo:
     blocks = (re.fullmatch(r"synthesis\.b(\d+)\.conv1\.weight", key) for key in state)
-    channels = {int(match[1]): state[match[0]].shape[0] for match in blocks if match}
+    channels = {int(match[1]): state[match[0]].shape[0] for match in blocks if match and state[match[0]].ndim}
     mapping_layers = sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", key)) for key in state)
-    if not channels or "mapping.w_avg" not in state:
+    if not channels or "mapping.w_avg" not in state or state["mapping.w_avg"].ndim != 1:
         raise VtoonError("no StyleGAN2-ADA generator: keys like synthesis.b4.conv1.weight and mapping.w_avg expected")
     mean = state["mapping.w_avg"].float()
     return GeneratorInfo(max(channels), mean.shape[0], mapping_layers, dict(sorted(channels.items())), mean)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class StyleBank:
     def find(self, style: int | str) -> Style:
         """By number or name. Raises VtoonError that prints the valid range or the nearest name."""
         text = str(style).strip()
-        if text.lstrip("-").isdigit():
+        if re.fullmatch(r"-?[0-9]+", text):
             if 0 <= int(text) < len(self.styles):
                 return self.styles[int(text)]
             raise VtoonError(f"style {text} does not exist: ids go from 0 to {len(self) - 1} (see: {self.listed_by})")

@@ -56,8 +56,8 @@ def tensors_in(state: object, path: Path) -> dict[str, Tensor]:
     items = state.items() if isinstance(state, Mapping) else ()
     tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
     for key, tensor in tensors.items():
-        if tensor.layout != torch.strided or tensor.is_quantized:
-            raise VtoonError(f"{path}: weight {shown(key)} is sparse or quantized; plain tensors are expected")
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
+            raise VtoonError(f"{path}: weight {shown(key)} is no plain tensor of real numbers; get the file again")
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise refusal(path, f"weight {key} claims more numbers than the file holds")
     return tensors
