@@ -125,10 +125,10 @@ def test_a_specialised_file_with_codes_of_another_model(published_folder, tmp_pa
 
 def test_the_first_frame_that_shows_the_face_gives_its_style_whatever_the_batch(stylizer, portrait):
     frames = [np.full_like(portrait, 128), portrait, np.roll(portrait, 3, 1), portrait]
-    options = StylizeOptions(style=2, padding=(60,) * 4, exact=True)
-    placement = stylizer.place(options, FaceDetector().detect(portrait)[0], portrait.shape[:2])
 
     def draw(batch: int) -> list[np.ndarray]:
+        options = StylizeOptions(style=2, padding=(60,) * 4, exact=True, batch_size=batch)
+        placement = stylizer.place(options, FaceDetector().detect(portrait)[0], portrait.shape[:2])
         tracked = iter([TrackedFrame(Frame(frame, i)) for i, frame in enumerate(frames)])
         return [r.image for r in stylizer.render(tracked, placement, stylizer.engine(options, moving=True), batch)]
 
