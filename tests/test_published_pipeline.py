@@ -142,7 +142,7 @@ def test_a_face_that_comes_late_is_looked_for_with_care(stylizer, portrait, monk
     painter = stylizer.engine(StylizeOptions(style=1, exact=True), moving=True).painter
     for _ in range(27):
         painter._style(Job(portrait, 64.0))
-    assert efforts == [THOROUGH] + [WIDE] * 24 + [THOROUGH, WIDE]
+    assert efforts == [THOROUGH] * 4 + [WIDE] * 21 + [THOROUGH, WIDE]
 
 
 def test_the_files_beside_are_found_from_inside_the_folder(published_folder, monkeypatch):

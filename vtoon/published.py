@@ -42,7 +42,7 @@ PARSING_WEIGHT = 1 / 16  # of the logits beside RGB in [-1, 1]
 ALIGNED = 256  # px, what the style encoder sees
 BAKED = 4  # networks kept, one for each face
 STYLES = 256  # style codes kept: 36 KB each
-THOROUGH_EVERY = 25  # looks for a face that was not found yet
+THOROUGH_FIRST, THOROUGH_EVERY = 4, 25  # looks for a face that was not found yet: the first ones, one in so many
 GRAPHS_SAFE = (2, 15)  # PyTorch before it keeps CUDA graphs for one thread only, and every video is drawn in its own
 
 
@@ -259,7 +259,7 @@ class PublishedPainter(Painter):
         """w+ of a face [1, L, 512], and whether it is its own for good: until the face is found, a stand-in is used."""
         if self.color_transfer and self.exemplar is not None:
             return self.exemplar, True
-        thoroughly = self.missed[job.track] % THOROUGH_EVERY == 0
+        thoroughly = self.missed[job.track] < THOROUGH_FIRST or self.missed[job.track] % THOROUGH_EVERY == 0
         faces = self.detector.detect(job.image, THOROUGH if thoroughly else WIDE)
         self.missed[job.track] += not faces
         if not faces and self.exemplar is not None:
