@@ -55,8 +55,15 @@ def test_engine_gives_each_region_its_size_and_its_own_result(stylizer):
         assert np.abs(a.astype(int) - b).max() <= 1
 
 
-def test_engine_halves_a_batch_that_does_not_fit(stylizer, monkeypatch):
-
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError(),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_engine_halves_a_batch_that_does_not_fit(stylizer, monkeypatch, error):
     engine = engine_of(stylizer, batch_size=4)
     real, seen = engine.painter, []
 
@@ -66,12 +73,26 @@ def test_engine_halves_a_batch_that_does_not_fit(stylizer, monkeypatch):
         def __call__(self, x, jobs):
             seen.append(len(x))
             if len(x) > 1:
-                raise torch.OutOfMemoryError
+                raise error
             return real(x, jobs)
 
     monkeypatch.setattr(engine, "painter", Limited())
-    assert len(engine.draw([Job(np.zeros((16, 16, 3), np.uint8), 80.0)] * 4)) == 4
-    assert seen == [4, 2, 1, 1, 2, 1, 1]
+    jobs = [Job(np.zeros((16, 16, 3), np.uint8), 80.0)] * 4
+    assert len(engine.draw(jobs)) == 4 and seen == [4, 2, 1, 1, 2, 1, 1]
+    seen.clear()
+    assert len(engine.draw(jobs)) == 4 and seen == [1, 1, 1, 1]  # what did not fit is not tried again
+
+
+def test_another_error_of_the_painter_is_not_taken_for_want_of_memory(stylizer, monkeypatch):
+    engine = engine_of(stylizer)
+
+    def broken(x, jobs):
+        raise RuntimeError("sizes do not match")
+
+    broken.bytes_per_pixel = 1
+    monkeypatch.setattr(engine, "painter", broken)
+    with pytest.raises(RuntimeError, match="do not match"):
+        engine.draw([Job(np.zeros((16, 16, 3), np.uint8), 80.0)])
 
 
 def test_a_failed_attempt_holds_no_memory_while_the_next_one_runs(stylizer, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,6 +19,8 @@ from vtoon.video import batched
 
 log = logging.getLogger("vtoon")
 CPU_BATCH_PIXELS = 256 * 256  # a larger CPU batch only costs memory
+# Besides PyTorch's own error, of which cuDNN, cuBLAS and the CPU's allocator know nothing.
+OUT_OF_MEMORY = ("ALLOC_FAILED", "out of memory", "can't allocate memory")
 SMALLER = "lower --detail or --padding, or take --placement paste"
 
 
@@ -89,6 +92,7 @@ class Engine:
     def __init__(self, painter: Painter, device: torch.device | str = "cpu", batch_size: int | None = None) -> None:
         self.painter, self.device, self.batch_size = painter, torch.device(device), batch_size
         self._fitting = 0  # px of the largest region that was found to fit
+        self._most = math.inf  # px of a batch, since one did not fit
         if self.device.type == "cpu":
             reuse_freed_memory()
 
@@ -116,7 +120,8 @@ class Engine:
         self.check(height, width)
         need, free = height * width * self.painter.bytes_per_pixel, free_bytes(self.device)
         most = 16 if self.device.type == "cuda" else min(4, CPU_BATCH_PIXELS // (height * width))
-        return min(self.batch_size or max(1, most), max(1, free // 2 // need))
+        most = min(self.batch_size or max(1, most), free // 2 // need, self._most // (height * width))
+        return max(1, int(most))
 
     def check(self, height: int, width: int) -> None:
         """Raises VtoonError where a region of this size does not fit into memory.
@@ -146,6 +151,7 @@ class Engine:
             )
         if y is None:
             half = len(jobs) // 2
+            self._most = min(self._most, half * height * width)
             return self._run(jobs[:half]) + self._run(jobs[half:])
         scale = y.shape[2] // x.shape[2]
         return list(to_uint8(y[:, :, : height * scale, : width * scale], self.painter.rounding))
@@ -155,8 +161,10 @@ class Engine:
         failed attempt holds is let go before the next one."""
         try:
             return self._finite(x, jobs)
-        except torch.OutOfMemoryError:
-            return None
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
+                return None
+            raise
 
     def _finite(self, x: torch.Tensor, jobs: Sequence[Job]) -> torch.Tensor:
         """What the painter draws; where 16 bits do not hold its numbers, from now on in 32."""
