@@ -35,9 +35,7 @@ from vtoon.weights.sizes import Specialty
 from vtoon.weights.styles import StyleBank, list_command
 
 BYTES_PER_PIXEL = 12_000  # of memory, for each pixel of a region: 10,000 were measured at 256x256 to 1024x1024
-SMOOTHING_BYTES = (
-    4000  # more for each, where parsing is smoothed: pictures and logits of eleven frames at twice the size
-)
+SMOOTHING_BYTES = 4000  # more for each, where parsing is smoothed: eleven frames and their logits at twice the size
 PARSING_WEIGHT = 1 / 16  # of the logits beside RGB in [-1, 1]
 ALIGNED = 256  # px, what the style encoder sees
 BAKED = 4  # networks kept, one for each face
