@@ -78,7 +78,7 @@ def test_engine_halves_a_batch_that_does_not_fit(stylizer, monkeypatch, error):
 
     monkeypatch.setattr(engine, "painter", Limited())
     jobs = [Job(np.zeros((16, 16, 3), np.uint8), 80.0)] * 4
-    assert len(engine.draw(jobs)) == 4 and seen == [4, 2, 1, 1, 2, 1, 1]
+    assert len(engine.draw(jobs)) == 4 and seen == [4, 2, 1, 1, 1, 1]
     seen.clear()
     assert len(engine.draw(jobs)) == 4 and seen == [1, 1, 1, 1]  # what did not fit is not tried again
 

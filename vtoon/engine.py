@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -92,7 +91,7 @@ class Engine:
     def __init__(self, painter: Painter, device: torch.device | str = "cpu", batch_size: int | None = None) -> None:
         self.painter, self.device, self.batch_size = painter, torch.device(device), batch_size
         self._fitting = 0  # px of the largest region that was found to fit
-        self._most = math.inf  # px of a batch, since one did not fit
+        self._most = 1 << 62  # px of a batch, less where one did not fit
         if self.device.type == "cpu":
             reuse_freed_memory()
 
@@ -121,7 +120,7 @@ class Engine:
         need, free = height * width * self.painter.bytes_per_pixel, free_bytes(self.device)
         most = 16 if self.device.type == "cuda" else min(4, CPU_BATCH_PIXELS // (height * width))
         most = min(self.batch_size or max(1, most), free // 2 // need, self._most // (height * width))
-        return max(1, int(most))
+        return max(1, most)
 
     def check(self, height: int, width: int) -> None:
         """Raises VtoonError where a region of this size does not fit into memory.
@@ -150,9 +149,11 @@ class Engine:
                 "or use --device cpu"
             )
         if y is None:
-            half = len(jobs) // 2
-            self._most = min(self._most, half * height * width)
-            return self._run(jobs[:half]) + self._run(jobs[half:])
+            self._most = min(self._most, len(jobs) // 2 * height * width)
+            drawn: list[np.ndarray] = []
+            while len(drawn) < len(jobs):  # each time as many as fit by then
+                drawn += self._run(jobs[len(drawn) :][: max(1, self._most // (height * width))])
+            return drawn
         scale = y.shape[2] // x.shape[2]
         return list(to_uint8(y[:, :, : height * scale, : width * scale], self.painter.rounding))
 

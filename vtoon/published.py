@@ -106,14 +106,14 @@ class PublishedModel:
         self, style: int | str | None, degree: float | None, color_transfer: bool
     ) -> tuple[Style, float, bool, list[str]]:
         """What will be drawn: a specialised file knows one style, degree or colour; a note for each that was asked for
-        otherwise. None: not asked for. Raises VtoonError for a style that does not exist.
+        otherwise. None: not asked for. A VToonify-T heeds neither. Raises VtoonError for a style that does not exist.
         """
         notes, special = [], self.special
         if not self.dual:
             asked = style is not None or degree is not None
             notes = ["no effect: style and degree (a VToonify-T has one of each)"] if asked else []
             return self.bank.styles[0], 1.0, False, notes
-        found = self.bank.find(style or 0) if special.style_id is None else self._only_style()
+        found = self.bank.find(0 if style is None else style) if special.style_id is None else self._only_style()
         if style is not None and self.bank.find(style) != found:
             notes.append(f"{self.path.name} draws style {found.id} only, so that is drawn, not {style}")
         if special.style_degree is not None and degree not in (None, special.style_degree):
@@ -126,6 +126,7 @@ class PublishedModel:
         return found, known[0], color_transfer or special.color_transfer, notes
 
     def _only_style(self) -> Style:
+        """Of a file that was trained for one."""
         if self.special.style_id < len(self.bank):
             return self.bank.styles[self.special.style_id]
         only, count = self.special.style_id, len(self.bank)
@@ -164,13 +165,14 @@ class PublishedPainter(Painter):
         self.parse_every, self.dtype, self.compiled = parse_every, dtype, compiled
         self.map = parsing_map and ParsingMap(parsing_map)
         self.color_transfer = color_transfer
-        self.bytes_per_pixel = BYTES_PER_PIXEL + (SMOOTHING_BYTES if smooth else 0)
+        self.bytes_per_pixel = BYTES_PER_PIXEL + (SMOOTHING_BYTES if smooth and not self.map else 0)
         self.net, self.parser = channels_last_(model.net.to(device)), model.parser.to(device)
         self.degree = torch.full((1, 1), float(degree), device=device)
         self.exemplar = model.exemplar(style, device)
         self.detector = FaceDetector()
         self.nets: OrderedDict[int, VToonify] = OrderedDict()  # by track, the latest last
         self.styles: OrderedDict[int, Tensor] = OrderedDict()  # the same; of a face once and for all
+        self.stand_in: VToonify | None = None  # with the exemplar alone, until a face is found
         self.missed: Counter[int] = Counter()  # by track: how often its face was looked for in vain
 
     def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
@@ -230,8 +232,11 @@ class PublishedPainter(Painter):
         """The network with the style of this face worked into it, and that style, w+ [1, L, 512]."""
         if job.track not in self.styles:
             style, certain = self._style(job)
-            if not certain:
+            if not certain and self.exemplar is None:
                 return bake(self.net, style, self.degree), style
+            if not certain:
+                self.stand_in = self.stand_in or bake(self.net, style, self.degree)
+                return self.stand_in, style
             _keep(self.styles, job.track, style, STYLES)
         if job.track not in self.nets:
             _keep(self.nets, job.track, self._fast(self.styles[job.track]), BAKED)
@@ -249,7 +254,7 @@ class PublishedPainter(Painter):
     def draw_as(self, own: Tensor, exemplar: Tensor | None = None, track: int = 0) -> None:
         """Draw a face in given codes, w+ [1, L, 512]: its own, and an artwork's in place of the chosen style's."""
         if exemplar is not None:
-            self.exemplar = exemplar.to(self.device)
+            self.exemplar, self.stand_in = exemplar.to(self.device), None
         self.nets.pop(track, None)
         _keep(self.styles, track, self._mixed(own.to(self.device)), STYLES)
 

@@ -145,7 +145,7 @@ class Stylizer:
         if isinstance(model, PublishedModel):
             return model.settled(*asked)[:3]
         style, degree, color_transfer = asked
-        return model.bank.find(style or 0), 1.0 if degree is None else degree, color_transfer
+        return model.bank.find(0 if style is None else style), 1.0 if degree is None else degree, color_transfer
 
     def needs_face(self, options: StylizeOptions) -> bool:
         """Whether what is drawn depends on whose face it is beyond what is seen of it."""
@@ -284,8 +284,9 @@ def load(
     VtoonError where a file is missing, with the command that gets it, or damaged, or of another kind.
     """
     path = DEFAULT_CHECKPOINT if str(checkpoint) == "default" else Path(checkpoint)
-    if path.suffix in TORCH_SUFFIXES and path.parent.name.startswith("vtoonify_") and not path.is_file():
-        path = find_published(f"{path.parent.name}/{path.name}", layout_of(path))
+    folder = Path(os.path.abspath(path)).parent.name
+    if path.suffix in TORCH_SUFFIXES and folder.startswith(("vtoonify_d_", "vtoonify_t_")) and not path.is_file():
+        path = find_published(f"{folder}/{path.name}", layout_of(path))
     if (path.suffix in TORCH_SUFFIXES and path.is_file()) or is_converted(path):
         return Stylizer(PublishedModel(path, companions), device)
     if path.suffix == ".onnx" and path.is_file():

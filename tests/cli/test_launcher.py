@@ -12,8 +12,10 @@ from PIL import Image
 from vtoon.cli import common
 from vtoon.cli.launcher import StyleTransfer
 from vtoon.image import load_image
+from vtoon.published import PublishedModel
 from vtoon.types import Style
 from vtoon.video import VideoReader, probe
+from vtoon.weights.sizes import Specialty
 from vtoon.weights.styles import StyleBank
 
 
@@ -36,9 +38,12 @@ def test_defaults_are_those_of_vtoonify():
     assert not (args.color_transfer or args.scale_image or args.video or args.cpu)
 
 
-def model_of(styles: int, upscale: int = 1) -> SimpleNamespace:
-    bank = StyleBank(tuple(Style(i, str(i), str(i), "own") for i in range(styles)))
-    return SimpleNamespace(bank=bank, upscale=upscale)
+def model_of(styles: int, published: bool = False) -> SimpleNamespace | PublishedModel:
+    model = object.__new__(PublishedModel) if published else SimpleNamespace(upscale=1)
+    model.bank = StyleBank(tuple(Style(i, str(i), str(i), "own") for i in range(styles)))
+    if published:
+        model.special, model.config = Specialty(), SimpleNamespace(upscale=4)
+    return model
 
 
 @pytest.mark.parametrize(
@@ -61,7 +66,7 @@ def test_the_default_style_and_degree(styles, words, style, degree):
 )
 def test_what_only_published_models_can_leaves_others_as_they_are(words, placement):
     args = parse(*words.split())
-    suited = args._suited(model_of(9, upscale=4))
+    suited = args._suited(model_of(9, published=True))
     assert suited["placement"] == placement and suited["exact"] is args.exact
     assert suited["parsing_map"] == args.parsing_map_path
     assert not {"placement", "exact", "parsing_map"} & args._suited(model_of(9)).keys()

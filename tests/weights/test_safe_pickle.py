@@ -167,4 +167,11 @@ def test_noise_is_data_or_one_clear_error(data):
     ],
 )
 def test_tuples_that_would_be_hashed_for_ever(nested):
-    refused(b"\x80\x02}" + nested + b"K\x01s.", "tuples within tuples")
+    refused(b"\x80\x02}" + nested + b"K\x01s.", "in tuples within it")
+
+
+def test_sizes_and_sets_that_would_be_hashed_for_ever():
+    size = b"ctorch\nSize\n](h\x00h\x00e\x85Rq\x00"
+    refused(b"\x80\x02})q\x00" + size * 40 + b"K\x01s.", "torch.Size")
+    refused(b"\x80\x04}(K\x01\x91K\x01s.", "FROZENSET")
+    refused(b"\x80\x02\x8b\x04\x00\x00\x00\x01\x02\x03\x04.", "LONG4")

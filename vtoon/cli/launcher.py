@@ -125,8 +125,9 @@ class StyleTransfer:
             degree = 0.5
         chosen = {"style": style, "style_degree": degree}
         if model.upscale > 1:
-            chosen["placement"] = self._placement(whole=self.exact or bool(self.parsing_map_path))
-            chosen |= {"exact": self.exact, "parsing_map": self.parsing_map_path}
+            parsing_map = self.parsing_map_path if isinstance(model, PublishedModel) else None
+            chosen |= {"exact": self.exact, "parsing_map": parsing_map}
+            chosen["placement"] = self._placement(whole=self.exact or bool(parsing_map))
         return chosen
 
     def _load(self, device: str) -> Stylizer:

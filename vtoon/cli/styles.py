@@ -93,7 +93,7 @@ def drawings(stylizer: Stylizer) -> list[tuple[str, dict]]:
     model, styles, degree, colours = stylizer.checkpoint, stylizer.styles, 0.0, True
     if isinstance(model, PublishedModel):  # it may draw one style, one degree, and mostly not the styles' colours
         only, degree, colours = model.special.style_id, model.special.style_degree or 0.0, model.special.color_transfer
-        styles = styles if only is None else (model.bank.find(only),)
+        styles = styles if only is None else (model.settled(None, None, False)[0],)
     each = [(f"{style.id} {style.name}", {"style": style.id, "color_transfer": colours}) for style in styles]
     return [(f"degree {degree:g}", {"style_degree": degree}), *each]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def _codes_of(path: Path) -> Path:
     beside = path.with_name("exstyle_code.npy")
     if beside.is_file():
         return beside
-    return find_published(f"{path.absolute().parent.name}/{beside.name}", layout_of(path))
+    return find_published(f"{Path(os.path.abspath(path)).parent.name}/{beside.name}", layout_of(path))
 
 
 def _read_converted(path: Path) -> VToonifyFile:

@@ -121,6 +121,12 @@ def _tensor(storage: Held, offset: int, size: tuple[int, ...], stride: tuple[int
     return Held(storage.tensor.as_strided(size, stride, offset))  # raises where it would leave the storage
 
 
+def _size(sides: tuple[int, ...] = ()) -> tuple[int, ...]:
+    if not all(isinstance(side, int) for side in sides):
+        raise Refused("torch.Size is made of something else than numbers")
+    return tuple(sides)
+
+
 def _parameter(held: Held, *_: object) -> Held:
     return held
 
@@ -131,7 +137,7 @@ NAMES: Mapping[str, object] = {
     "dnnlib.util.EasyDict": PlainDict,
     "builtins.set": Call(set),
     "__builtin__.set": Call(set),
-    "torch.Size": Call(tuple),
+    "torch.Size": Call(_size),
     "torch._utils._rebuild_tensor_v2": Call(_tensor),
     "torch._utils._rebuild_parameter": Call(_parameter),
     "torch.storage._load_from_bytes": Call(_load_storage),

@@ -22,8 +22,10 @@ MAX_OPERATIONS = 1_000_000  # of one pickle; the published ones need less than a
 MAX_TUPLE = 1000  # things in a tuple, and in those within it
 MAX_RANK, MAX_SIDE = 32, 1 << 40  # of an array: within them, sizes are quick to multiply
 NUMBERS = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
-# They reach outside of the file: copyreg's registry, persistent objects, out-of-band buffers.
+# They reach outside of the file (copyreg's registry, persistent objects, out-of-band buffers), or build what takes for
+# ever to hash or compare.
 REFUSED_OPERATIONS = {"EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "NEXT_BUFFER", "READONLY_BUFFER"}
+REFUSED_OPERATIONS |= {"FROZENSET", "LONG4"}
 STORES = {"PUT", "BINPUT", "LONG_BINPUT"}
 
 
@@ -132,7 +134,7 @@ class _Unpickler(pickle._Unpickler):  # Python's own, for the C one cannot be as
         made = self.stack[-1]
         weight = 1 + sum(self._tuples[id(item)][0] if id(item) in self._tuples else 1 for item in made)
         if weight > MAX_TUPLE:
-            raise Refused("it builds tuples within tuples")
+            raise Refused(f"it builds a tuple of more than {MAX_TUPLE:,} things, those in tuples within it counted")
         self._tuples[id(made)] = weight, made
 
     dispatch = pickle._Unpickler.dispatch | {
