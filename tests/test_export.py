@@ -14,36 +14,23 @@ from vtoon.image import save_image
 pytest.importorskip("onnxruntime")
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """Of the model that ships: a random one hardly moves the face, and its tones are within any range."""
-    from vtoon.cli.export import Export
+def test_an_exported_model(command, make_clip, portrait, tmp_path):
+    """One test of all that is done with a file, for to write one takes most of a minute. It is of the model that ships:
+    a random one hardly moves the face, and its tones are within any range."""
+    exported = tmp_path / "comic.onnx"
+    ended = command("export", exported, "--style", "comic-sunset", "--style_degree", 0.8, "--color_transfer")
+    assert ended.code == 0 and "comic-sunset" in ended.out
 
-    path = tmp_path_factory.mktemp("onnx") / "comic.onnx"
-    Export(path, style="comic-sunset", style_degree=0.8, color_transfer=True).run()
-    return path
+    options = {"style": "comic-sunset", "style_degree": 0.8, "color_transfer": True, "dtype": "fp32"}
+    wanted = vtoon.load("default", "cpu").stylize_image(portrait, **options)
+    model = vtoon.load(exported, "cpu")
+    assert np.abs(wanted.astype(int) - model.stylize_image(portrait)).max() <= 1
+    assert [style.name for style in model.styles] == ["comic-sunset"]
+    clip = make_clip(tmp_path / "a.mp4", 2, portrait)
+    assert model.stylize_video(clip, tmp_path / "b.mp4").faces == 1
 
-
-def test_the_pipeline_draws_the_same_with_it(exported, portrait):
-    wanted = vtoon.load("default", "cpu").stylize_image(
-        portrait, style="comic-sunset", style_degree=0.8, color_transfer=True, dtype="fp32"
-    )
-    got = vtoon.load(exported, "cpu").stylize_image(portrait)
-    assert np.abs(wanted.astype(int) - got).max() <= 1
-    assert [style.name for style in vtoon.load(exported, "cpu").styles] == ["comic-sunset"]
-
-
-def test_inspect_says_what_it_is(exported, command):
     out = command("inspect", exported).out
     assert "exported" in out and "comic-sunset" in out
-
-
-def test_videos_too(exported, make_clip, portrait, tmp_path):
-    clip = make_clip(tmp_path / "a.mp4", 2, portrait)
-    assert vtoon.load(exported, "cpu").stylize_video(clip, tmp_path / "b.mp4").faces == 1
-
-
-def test_an_existing_file_is_kept(command, exported):
     before = exported.read_bytes()
     assert "exists already" in command("export", exported).line
     assert exported.read_bytes() == before

@@ -124,7 +124,7 @@ def test_a_specialised_file_with_codes_of_another_model(published_folder, tmp_pa
 
 
 def test_the_first_frame_that_shows_the_face_gives_its_style_whatever_the_batch(stylizer, portrait):
-    frames = [np.full_like(portrait, 128), portrait, np.roll(portrait, 3, 1), portrait]
+    frames = [np.full_like(portrait, 128), portrait, portrait]
 
     def draw(batch: int) -> list[np.ndarray]:
         options = StylizeOptions(style=2, padding=(60,) * 4, exact=True, batch_size=batch)
@@ -153,6 +153,7 @@ def test_the_files_beside_are_found_from_inside_the_folder(published_folder, mon
 
 def test_parsing_is_not_carried_over_a_cut(stylizer, portrait):
     """Frames after a cut are parsed as if the clip began there."""
+    portrait = np.ascontiguousarray(portrait[90:186, 110:206])  # the face alone: less to parse
     other = np.ascontiguousarray(portrait[::-1, :, ::-1])
     shots = [[Job(portrait, 64.0)] * 3, [Job(other, 64.0, cut=True), *[Job(other, 64.0)] * 2]]
     painter = stylizer.engine(StylizeOptions(style=1, placement="crop", parse_every=4), moving=True).painter
