@@ -39,17 +39,14 @@ class AveragedEncoder(nn.Module):
 
 def load_parser(path: Path) -> BiSeNet:
     """The face parsing network of a published file. Raises VtoonError where it is none."""
-    file = load(path, Kind.PARSING)
-    _check(file, BiSeNet)
-    return built(BiSeNet, file.tensors)
+    return _filled(load(path, Kind.PARSING), BiSeNet)
 
 
 def load_encoder(path: Path) -> AveragedEncoder:
     """The style encoder of a published file. Raises VtoonError where it is none, or lacks the average code."""
     file = load(path, Kind.STYLE_ENCODER)
     rows = count(file.tensors, "styles.{}.linear.weight")
-    _check(file, StyleEncoder, rows)
-    return AveragedEncoder(built(StyleEncoder, file.tensors, rows), _average(file, rows))
+    return AveragedEncoder(_filled(file, StyleEncoder, rows), _average(file, rows))
 
 
 def _average(file: PublishedFile, rows: int) -> Tensor:
@@ -62,9 +59,11 @@ def _average(file: PublishedFile, rows: int) -> Tensor:
     return average
 
 
-def _check(file: PublishedFile, kind: type[nn.Module], *args: object) -> None:
+def _filled(file: PublishedFile, kind: type[nn.Module], *args: object) -> nn.Module:
+    """The network `kind(*args)` of a file. Raises VtoonError where the file holds another one."""
     if difference := misfit(file.tensors, kind, *args):
         raise VtoonError(f"{file.path}: damaged, or not as published ({shown(difference)}); get it again")
+    return built(kind, file.tensors, *args)
 
 
 def built(kind: type, state: dict[str, Tensor], *args: object) -> torch.nn.Module:

@@ -113,7 +113,7 @@ class PublishedModel:
             asked = style is not None or degree is not None
             notes = ["no effect: style and degree (a VToonify-T has one of each)"] if asked else []
             return self.bank.styles[0], 1.0, False, notes
-        found = self.bank.find(0 if style is None else style) if special.style_id is None else self._only_style()
+        found = self.bank.find(style) if special.style_id is None else self._only_style()
         if style is not None and self.bank.find(style) != found:
             notes.append(f"{self.path.name} draws style {found.id} only, so that is drawn, not {style}")
         if special.style_degree is not None and degree not in (None, special.style_degree):

@@ -28,7 +28,7 @@ from vtoon.types import Frame, Landmarks, Rendered, Style, TrackedFace, TrackedF
 from vtoon.video import VideoReader, VideoWriter, batched, prefetch
 from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from vtoon.weights.converted import is_converted
-from vtoon.weights.hub import find_published, layout_of
+from vtoon.weights.hub import find_missing, folder_name
 
 PLACEMENTS = ("paste", "crop", "full")
 TORCH_SUFFIXES = (".pt", ".pth")
@@ -145,7 +145,7 @@ class Stylizer:
         if isinstance(model, PublishedModel):
             return model.settled(*asked)[:3]
         style, degree, color_transfer = asked
-        return model.bank.find(0 if style is None else style), 1.0 if degree is None else degree, color_transfer
+        return model.bank.find(style), 1.0 if degree is None else degree, color_transfer
 
     def needs_face(self, options: StylizeOptions) -> bool:
         """Whether what is drawn depends on whose face it is beyond what is seen of it."""
@@ -284,9 +284,9 @@ def load(
     VtoonError where a file is missing, with the command that gets it, or damaged, or of another kind.
     """
     path = DEFAULT_CHECKPOINT if str(checkpoint) == "default" else Path(checkpoint)
-    folder = Path(os.path.abspath(path)).parent.name
-    if path.suffix in TORCH_SUFFIXES and folder.startswith(("vtoonify_d_", "vtoonify_t_")) and not path.is_file():
-        path = find_published(f"{folder}/{path.name}", layout_of(path))
+    as_published = folder_name(path).startswith(("vtoonify_d_", "vtoonify_t_"))
+    if path.suffix in TORCH_SUFFIXES and as_published and not path.is_file():
+        path = find_missing(path)
     if (path.suffix in TORCH_SUFFIXES and path.is_file()) or is_converted(path):
         return Stylizer(PublishedModel(path, companions), device)
     if path.suffix == ".onnx" and path.is_file():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from vtoon.errors import VtoonError, describe
 from vtoon.models.vtoonify import VToonify, VToonifyConfig
-from vtoon.weights.hub import LICENCE, find_published, layout_of
+from vtoon.weights.hub import LICENCE, find_missing
 from vtoon.weights.lockfile import sha256
 from vtoon.weights.published import Kind, PublishedFile, load_style_codes, load_vtoonify
 from vtoon.weights.safe_pickle import shown
@@ -112,7 +111,7 @@ def _codes_of(path: Path) -> Path:
     beside = path.with_name("exstyle_code.npy")
     if beside.is_file():
         return beside
-    return find_published(f"{Path(os.path.abspath(path)).parent.name}/{beside.name}", layout_of(path))
+    return find_missing(beside)
 
 
 def _read_converted(path: Path) -> VToonifyFile:

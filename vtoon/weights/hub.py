@@ -70,6 +70,16 @@ def find_published(name: str, folder: Path | None = None, cache: Path | None = N
     raise VtoonError(f"{name} is missing: it goes to {(folder or FOLDER) / name}; get it with: {COMMAND} {name}{where}")
 
 
+def find_missing(path: Path) -> Path:
+    """The published file that should be at `path`: as `find_published` of its folder and name."""
+    return find_published(f"{folder_name(path)}/{path.name}", layout_of(path))
+
+
+def folder_name(path: Path) -> str:
+    """Of the folder that a file lies in; links stay as they are, for the hub's cache is made of them."""
+    return Path(os.path.abspath(path)).parent.name
+
+
 def list_published(endpoint: str | None = None) -> list[HubFile]:
     """The files that the hub has. `endpoint`: a mirror's address."""
     from huggingface_hub import HfApi

@@ -41,8 +41,10 @@ class StyleBank:
     def __len__(self) -> int:
         return len(self.styles)
 
-    def find(self, style: int | str) -> Style:
-        """By number or name. Raises VtoonError that prints the valid range or the nearest name."""
+    def find(self, style: int | str | None) -> Style:
+        """By number or name; None: the first. Raises VtoonError that prints the valid range or the nearest name."""
+        if style is None:
+            return self.styles[0]
         text = str(style).strip()
         if re.fullmatch(r"-?[0-9]+", text):
             if 0 <= int(text) < len(self.styles):
