@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,9 +19,10 @@ from vtoon.faces.detect import THOROUGH, WIDE
 from vtoon.image import to_tensor
 from vtoon.parsing import ParsingSmoother, neighbours
 from vtoon.parsing_map import ParsingMap
-from vtoon.published import BAKED, PublishedModel
+from vtoon.placement import Paste
+from vtoon.published import BAKED, PublishedModel, own_face
 from vtoon.stylize import StylizeOptions, Stylizer, load
-from vtoon.types import Frame, TrackedFrame
+from vtoon.types import Frame, TrackedFace, TrackedFrame
 
 
 @pytest.fixture
@@ -143,6 +146,28 @@ def test_a_face_that_comes_late_is_looked_for_with_care(stylizer, portrait, monk
     for _ in range(27):
         painter._style(Job(portrait, 64.0))
     assert efforts == [THOROUGH] * 4 + [WIDE] * 21 + [THOROUGH, WIDE]
+
+
+def test_the_style_is_that_of_the_face_which_is_followed_not_of_a_bigger_one_beside_it(stylizer, portrait):
+    face = FaceDetector().detect(portrait)[0]
+    both = np.zeros((400, 700, 3), np.uint8)
+    both[: portrait.shape[0], : portrait.shape[1]] = portrait
+    small = cv2.resize(portrait, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+    both[: small.shape[0], 420 : 420 + small.shape[1]] = small[:, : 700 - 420]
+    found = FaceDetector().detect(both)
+    expected = face.moved(0.6, (420, 0))
+    job = Job(both, expected.eye_distance, middle=tuple(expected.eye_middle))
+    assert len(found) == 2 and np.abs(own_face(job, found).points - expected.points).max() < 6
+    assert own_face(replace(job, middle=None), found) is found[0]
+    assert own_face(replace(job, middle=(350.0, 380.0)), found) is None
+    assert own_face(job, []) is None
+
+
+def test_a_region_knows_where_its_face_is(portrait):
+    face = FaceDetector().detect(portrait)[0]
+    (region,) = Paste(96.0).regions(TrackedFrame(Frame(portrait), (TrackedFace(0, face),), cut=True))
+    (seen,) = FaceDetector().detect(region.job.image)
+    assert np.hypot(*(seen.eye_middle - region.job.middle)) < 3
 
 
 def test_the_files_beside_are_found_from_inside_the_folder(published_folder, monkeypatch):

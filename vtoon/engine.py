@@ -32,6 +32,7 @@ class Job:
     track: int = 0  # the same number for the same person
     cut: bool = False  # whether a new shot begins with it
     scale: float = 1.0  # px of it for one px of the frame: above 1 it was enlarged
+    middle: tuple[float, float] | None = None  # of the eyes, px in it; None: the biggest face is the one
     parsing: torch.Tensor | None = None  # [19, h, w] logits, where they were smoothed over time already
     tones: torch.Tensor | None = None  # [7], the same; see `face_tones`
 

@@ -51,7 +51,9 @@ class Paste:
         regions = []
         for face, box in self.planner.plan(tracked):
             eyes = face_size(face.landmarks) * box.scale
-            job = Job(crop_face(tracked.frame.image, box), eyes, face.track, tracked.cut, box.scale)
+            x, y = face.landmarks.eye_middle * box.scale
+            middle = float(x - box.left), float(y - box.top)
+            job = Job(crop_face(tracked.frame.image, box), eyes, face.track, tracked.cut, box.scale, middle)
             regions.append(Region(job, box, face.landmarks))
         return regions
 

@@ -263,12 +263,11 @@ class PublishedPainter(Painter):
         if self.color_transfer and self.exemplar is not None:
             return self.exemplar, True
         thoroughly = self.missed[job.track] < THOROUGH_FIRST or self.missed[job.track] % THOROUGH_EVERY == 0
-        faces = self.detector.detect(job.image, THOROUGH if thoroughly else WIDE)
-        self.missed[job.track] += not faces
-        if not faces and self.exemplar is not None:
+        face = own_face(job, self.detector.detect(job.image, THOROUGH if thoroughly else WIDE))
+        self.missed[job.track] += face is None
+        if face is None and self.exemplar is not None:
             return self.exemplar, False
-        face = faces[0] if faces else None
-        return self._mixed(self.model.face_style(job.image, face, self.device)), bool(faces)
+        return self._mixed(self.model.face_style(job.image, face, self.device)), face is not None
 
     def _mixed(self, own: Tensor) -> Tensor:
         """Rows 0 to 6 shape the face and come from the exemplar, the rest colour it and are the face's own (VToonify,
@@ -284,6 +283,15 @@ def _keep(kept: OrderedDict, key: int, value: object, most: int) -> None:
     kept[key] = value
     if len(kept) > most:
         kept.popitem(last=False)
+
+
+def own_face(job: Job, faces: Sequence[Landmarks]) -> Landmarks | None:
+    """Of the faces that a region shows, biggest first, the one that it is about: a bigger one may stand beside it."""
+    if not faces or job.middle is None:
+        return faces[0] if faces else None
+    distances = [float(np.hypot(*(face.eye_middle - job.middle))) for face in faces]
+    nearest = int(np.argmin(distances))
+    return faces[nearest] if distances[nearest] < job.eye_distance else None
 
 
 def _whole(image: np.ndarray) -> np.ndarray:

@@ -47,6 +47,11 @@ class Landmarks:
         return float(np.hypot(*(right - left)))
 
     @property
+    def eye_middle(self) -> np.ndarray:
+        """Halfway between the eye centres, [2]."""
+        return sum(self.eyes) / 2
+
+    @property
     def mouth(self) -> np.ndarray:
         """Centre between the corners of the mouth, [2]."""
         return self.points[list(MOUTH_CORNERS)].mean(0)

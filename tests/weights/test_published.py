@@ -2,6 +2,7 @@ import os
 import pickle
 import zipfile
 from argparse import Namespace
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,20 @@ def test_a_torch_file_is_never_run(refused, tmp_path, legacy):
     content = {"g_ema": {"a": trap(os.mkdir, str(tmp_path / "ran"))}}
     refused(content, "names .*mkdir.*nothing in the file was run", _use_new_zipfile_serialization=not legacy)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_torch_file_that_would_be_read_for_ever(refused, legacy):
+    nested = (1, 1)
+    for _ in range(60):
+        nested = (nested, nested)  # small here, but to hash it takes 2 ** 60 steps
+
+    class Bomb:  # a dict of it cannot be made here, so the reading makes one
+        def __reduce__(self):
+            return OrderedDict, ([[nested, 1]],)
+
+    refused({"g_ema": Bomb()}, "in tuples within it", _use_new_zipfile_serialization=not legacy)
+    refused({"g_ema": {2**100: 1}}, "more than 64 bits", _use_new_zipfile_serialization=not legacy)
 
 
 def test_a_bare_pickle_is_never_run(refused, tmp_path):

@@ -175,3 +175,11 @@ def test_sizes_and_sets_that_would_be_hashed_for_ever():
     refused(b"\x80\x02})q\x00" + size * 40 + b"K\x01s.", "torch.Size")
     refused(b"\x80\x04}(K\x01\x91K\x01s.", "FROZENSET")
     refused(b"\x80\x02\x8b\x04\x00\x00\x00\x01\x02\x03\x04.", "LONG4")
+    refused(b"\x80\x02ctorch\nSize\n](" + b"K\x01" * 40 + b"e\x85R.", "torch.Size")
+
+
+def test_numbers_that_all_hash_alike():
+    large = [n * (2**61 - 1) for n in range(1, 99)]
+    assert len({hash(n) for n in large}) == 1
+    refused(pickle.dumps(dict.fromkeys(large)), "more than 64 bits")
+    assert load(pickle.dumps([2**64 - 1, -(2**63)])) == [2**64 - 1, -(2**63)]

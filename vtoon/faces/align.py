@@ -23,7 +23,7 @@ SOFT = 0.02  # of the square's side: standard deviation of the blur in the mirro
 def align_quad(landmarks: Landmarks) -> np.ndarray:
     """Corners of the square in the frame, [4, 2] px: top left, bottom left, bottom right, top right of the result."""
     left, right = landmarks.eyes
-    eyes, across = (left + right) / 2, right - left
+    eyes, across = landmarks.eye_middle, right - left
     down = landmarks.mouth - eyes
     x = across - np.array([-down[1], down[0]])
     length = np.hypot(*x)

@@ -42,7 +42,7 @@ def published_crop(
         )
     scale = eye_distance / horizontal
     height, width = (round(side * scale) for side in frame_size)
-    x, y = (left_eye + right_eye) / 2 * scale
+    x, y = landmarks.eye_middle * scale
     before_x, after_x, before_y, after_y = padding
     left, top = _floor8(max(round(x - before_x), 0)), _floor8(max(round(y - before_y), 0))
     right, bottom = _floor8(min(round(x + after_x), width)), _floor8(min(round(y + after_y), height))

@@ -139,7 +139,7 @@ def plausible(points: np.ndarray) -> bool:
     """Whether [68, 2] points can be a face: eyes in order and above the mouth, no flat or tiny shape."""
     face = Landmarks(points)
     left, right = face.eyes
-    across, down = right - left, face.mouth - (left + right) / 2
+    across, down = right - left, face.mouth - face.eye_middle
     distance = face.eye_distance
     if distance < MIN_EYE_DISTANCE or across[0] <= 0.2 * distance:  # inverted, or lying on its side
         return False

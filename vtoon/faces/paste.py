@@ -48,7 +48,7 @@ def _head(landmarks: Landmarks, x: np.ndarray, y: np.ndarray, reach: float) -> n
     left, right = landmarks.eyes
     across = (right - left) / max(landmarks.eye_distance, 1e-6)
     down = np.array([-across[1], across[0]])
-    centre = (left + right) / 2 + DROP * size * down
+    centre = landmarks.eye_middle + DROP * size * down
     u = ((x - centre[0]) * across[0] + (y - centre[1]) * across[1]) / size
     v = ((x - centre[0]) * down[0] + (y - centre[1]) * down[1]) / size
     least = CHIN_REACH * chin_distance(landmarks) / size

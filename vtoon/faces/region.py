@@ -25,14 +25,12 @@ EYE_TO_MOUTH = 0.75  # eye distance over eyes-to-mouth distance: 0.8 to 1.1 on a
 
 def face_size(landmarks: Landmarks) -> float:
     """Size of a face in px: the eye distance, made up from the eyes-to-mouth distance where the head is turned."""
-    left, right = landmarks.eyes
-    return max(landmarks.eye_distance, EYE_TO_MOUTH * float(np.hypot(*(landmarks.mouth - (left + right) / 2))))
+    return max(landmarks.eye_distance, EYE_TO_MOUTH * float(np.hypot(*(landmarks.mouth - landmarks.eye_middle))))
 
 
 def chin_distance(landmarks: Landmarks) -> float:
     """From the middle of the eyes to the chin, px."""
-    left, right = landmarks.eyes
-    return float(np.hypot(*(landmarks.points[CHIN] - (left + right) / 2)))
+    return float(np.hypot(*(landmarks.points[CHIN] - landmarks.eye_middle)))
 
 
 def auto_detail(eye_distance: float) -> float:
@@ -137,8 +135,7 @@ class RegionPlanner:
 
 def _middle(landmarks: Landmarks, frame_size: tuple[int, int], resized: tuple[int, int]) -> np.ndarray:
     """The middle of the eyes in px of the resized frame, [2] x, y."""
-    left, right = landmarks.eyes
-    return (left + right) / 2 * (resized[1] / frame_size[1], resized[0] / frame_size[0])
+    return landmarks.eye_middle * (resized[1] / frame_size[1], resized[0] / frame_size[0])
 
 
 def _clipped(plan: _Plan) -> CropBox | None:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from vtoon.errors import VtoonError
-from vtoon.weights.safe_pickle import NUMPY_NAMES, Call, PlainDict, Refused, load_pickle, shown, volume
-from vtoon.weights.torch_file import LEGACY_HEAD
+from vtoon.weights.safe_pickle import NUMPY_NAMES, Call, PlainDict, Refused, load_pickle, shown, torch_size, volume
+from vtoon.weights.torch_file import LEGACY_HEAD, rehearse_legacy
 
 NETWORKS = ("G", "D", "G_ema")
 WHAT = "a StyleGAN2-ADA network pickle"
@@ -108,6 +108,7 @@ def _load_storage(data: bytes) -> Held:
     """The numbers of one storage, flat: PyTorch writes it as a file of its own inside the pickle."""
     if not data.startswith(LEGACY_HEAD):
         raise Refused("it stores numbers in an unknown way")
+    rehearse_legacy(io.BytesIO(data))
     storage = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     if not isinstance(storage, torch.storage.TypedStorage):
         raise Refused("it stores numbers in an unknown way")
@@ -121,12 +122,6 @@ def _tensor(storage: Held, offset: int, size: tuple[int, ...], stride: tuple[int
     return Held(storage.tensor.as_strided(size, stride, offset))  # raises where it would leave the storage
 
 
-def _size(sides: tuple[int, ...] = ()) -> tuple[int, ...]:
-    if not all(isinstance(side, int) for side in sides):
-        raise Refused("torch.Size is made of something else than numbers")
-    return tuple(sides)
-
-
 def _parameter(held: Held, *_: object) -> Held:
     return held
 
@@ -137,7 +132,7 @@ NAMES: Mapping[str, object] = {
     "dnnlib.util.EasyDict": PlainDict,
     "builtins.set": Call(set),
     "__builtin__.set": Call(set),
-    "torch.Size": Call(_size),
+    "torch.Size": Call(torch_size),
     "torch._utils._rebuild_tensor_v2": Call(_tensor),
     "torch._utils._rebuild_parameter": Call(_parameter),
     "torch.storage._load_from_bytes": Call(_load_storage),

@@ -11,8 +11,9 @@ import io
 import math
 import pickle
 import pickletools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from vtoon.errors import VtoonError, describe
 MAX_OPERATIONS = 1_000_000  # of one pickle; the published ones need less than a tenth
 MAX_TUPLE = 1000  # things in a tuple, and in those within it
 MAX_RANK, MAX_SIDE = 32, 1 << 40  # of an array: within them, sizes are quick to multiply
+MAX_BITS = 64  # of a whole number: among larger ones there are many of the same hash, and a dict of them takes for ever
 NUMBERS = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
 # They reach outside of the file (copyreg's registry, persistent objects, out-of-band buffers), or build what takes for
 # ever to hash or compare.
@@ -102,6 +104,13 @@ def scalar(dtype: DType, data: bytes) -> float | int | bool:
     return dtype.read(data, ()).item()
 
 
+def torch_size(sides: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """For torch.Size, which a pickle makes out of a list of any length."""
+    if len(sides) > MAX_RANK or not all(isinstance(side, int) for side in sides):
+        raise Refused("torch.Size is made of something else than the sides of a tensor")
+    return tuple(sides)
+
+
 def _encode(text: str, encoding: str) -> bytes:
     """For `_codecs.encode`, which is how Python's oldest protocols write bytes."""
     if encoding != "latin1":
@@ -123,8 +132,8 @@ NUMPY_NAMES: Mapping[str, object] = {
 
 
 class _Unpickler(pickle._Unpickler):  # Python's own, for the C one cannot be asked what it builds
-    def __init__(self, data: bytes, names: Mapping[str, object]) -> None:
-        super().__init__(io.BytesIO(data))
+    def __init__(self, file: BinaryIO, names: Mapping[str, object]) -> None:
+        super().__init__(file)
         self._names = names
         self._tuples: dict[int, tuple[int, tuple]] = {}  # id -> numbers in it and in those within it; the tuple itself
 
@@ -149,14 +158,45 @@ class _Unpickler(pickle._Unpickler):  # Python's own, for the C one cannot be as
         return self._names[full]
 
 
+class _Nothing:
+    """For whatever a name stands for and whatever it makes: takes everything, keeps nothing."""
+
+    def __init__(self, *_: object) -> None: ...
+    def __setstate__(self, _: object) -> None: ...
+    def __setitem__(self, *_: object) -> None: ...
+    def append(self, _: object) -> None: ...
+    def extend(self, _: object) -> None: ...
+
+
+class _Rehearsal(_Unpickler):
+    def find_class(self, module: str, name: str) -> object:
+        return self._names.get(f"{module}.{name}", _Nothing)
+
+    def persistent_load(self, _: object) -> _Nothing:
+        return _Nothing()
+
+
+def rehearse(file: BinaryIO, pickles: int = 1) -> None:
+    """Go through the pickles that lie one after the other in a file, and build nothing that they name.
+
+    For a reader of its own that calls nothing it should not, as PyTorch's, but does not ask how long that takes.
+    Raises Refused where it would take for ever, or whatever a damaged pickle causes.
+    """
+    for _ in range(pickles):
+        start = file.tell()
+        _check_operations(file, REFUSED_OPERATIONS - {"BINPERSID"})
+        file.seek(start)
+        _Rehearsal(file, {"torch.Size": Call(torch_size)}).load()
+
+
 def load_pickle(data: bytes, names: Mapping[str, object], path: Path, what: str) -> object:
     """What the pickle describes. `names`: full name -> stand-in. `path` and `what` (it should be) are for the errors.
 
     Raises VtoonError where the pickle is damaged or names anything else; nothing of it is run in either case.
     """
     try:
-        _check_operations(data)
-        return _Unpickler(data, names).load()
+        _check_operations(io.BytesIO(data))
+        return _Unpickler(io.BytesIO(data), names).load()
     except Refused as reason:
         raise refusal(path, str(reason)) from None
     except Exception as error:  # a damaged or forged pickle can make the stand-ins fail in any way
@@ -177,14 +217,16 @@ def refusal(path: Path, reason: str) -> VtoonError:
     )
 
 
-def _check_operations(data: bytes) -> None:
-    """Walk through the pickle without doing what it says.
+def _check_operations(file: BinaryIO, refused: Set[str] = REFUSED_OPERATIONS) -> None:
+    """Walk through a pickle without doing what it says.
 
     The real unpickler reserves memory by what length and index fields claim; here they are checked against the file.
     Raises ValueError where it is cut off.
     """
-    for count, (operation, argument, _) in enumerate(pickletools.genops(data)):
-        if operation.name in REFUSED_OPERATIONS:
+    for count, (operation, argument, _) in enumerate(pickletools.genops(file)):
+        if operation.name in refused:
             raise Refused(f"it uses {operation.name}")
+        if isinstance(argument, int) and argument.bit_length() > MAX_BITS:
+            raise Refused(f"it holds a number of more than {MAX_BITS} bits")
         if count > MAX_OPERATIONS or (operation.name in STORES and argument > MAX_OPERATIONS):
             raise Refused(f"it needs more than {MAX_OPERATIONS:,} steps")

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
 from vtoon.errors import VtoonError, describe
-from vtoon.weights.safe_pickle import DType, refusal, scalar, shown
+from vtoon.weights.safe_pickle import DType, Refused, refusal, rehearse, scalar, shown
 
 ZIP_HEAD = b"PK\x03\x04"
 LEGACY_HEAD = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled number that files before PyTorch 1.6 start with
+LEGACY_PICKLES = 4  # after it: version, machine, content, names of what follows
 # What published training checkpoints hold beside weights: their command line, numbers computed with NumPy.
 DATA_NAMES = [
     Namespace,
@@ -36,13 +39,17 @@ def load_torch(path: Path) -> object:
 
     Raises VtoonError where the file is damaged, cut off or holds more than data.
     """
-    with path.open("rb") as file:
-        zipped = file.read(4) == ZIP_HEAD
-    if zipped:
-        _check_archive(path)
     try:
+        with path.open("rb") as file:
+            zipped = file.read(len(ZIP_HEAD)) == ZIP_HEAD
+            file.seek(0)
+            _rehearse_archive(file, path) if zipped else rehearse_legacy(file)
         with torch.serialization.safe_globals(DATA_NAMES):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except VtoonError:
+        raise
+    except Refused as reason:
+        raise refusal(path, str(reason)) from None
     except UnpicklingError as error:
         if named := re.search(r"GLOBAL (\S+)", str(error)):
             raise refusal(path, f"it names {named[1]}") from None
@@ -63,17 +70,23 @@ def tensors_in(state: object, path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _check_archive(path: Path) -> None:
+def rehearse_legacy(file: BinaryIO) -> None:
+    """See that a file as PyTorch wrote it before 1.6 can be read in a moment; raises as `rehearse` does."""
+    file.seek(len(LEGACY_HEAD))
+    rehearse(file, LEGACY_PICKLES)
+
+
+def _rehearse_archive(file: BinaryIO, path: Path) -> None:
     """Today's format is a zip archive whose entries are not compressed: anything that would unfold is refused."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError) as error:
-        raise _damaged(path, error) from None
-    if not any(entry.filename.endswith("/data.pkl") for entry in entries):
-        raise VtoonError(f"{path}: an archive, but not of PyTorch; expected a .pt or .pth file")
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise refusal(path, "it is compressed")
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        content = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
+        if not content:
+            raise VtoonError(f"{path}: an archive, but not of PyTorch; expected a .pt or .pth file")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise refusal(path, "it is compressed")
+        for entry in content:
+            rehearse(io.BytesIO(archive.read(entry)))
 
 
 def _damaged(path: Path, error: BaseException) -> VtoonError:

@@ -72,7 +72,7 @@ class _FaceFrame:
         size = max(landmarks.eye_distance, 1e-3)
         across = (right - left) / size
         down = np.array([-across[1], across[0]])
-        return cls(landmarks.points, (left + right) / 2, (across, down), size)
+        return cls(landmarks.points, landmarks.eye_middle, (across, down), size)
 
     @property
     def centre(self) -> np.ndarray:

@@ -30,8 +30,7 @@ class Face:
     @cached_property
     def up(self) -> np.ndarray:
         """[2] unit vector from the mouth to the eyes."""
-        left, right = self.landmarks.eyes
-        vector = (left + right) / 2 - self.landmarks.mouth
+        vector = self.landmarks.eye_middle - self.landmarks.mouth
         return vector / max(float(np.hypot(*vector)), 1e-6)
 
     @cached_property
