@@ -23,9 +23,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from vtoon.cli.measure import best_seconds, peak_gflops, peak_gpu_memory_mb, peak_memory_mb
 from vtoon.engine import pick_device
 from vtoon.memory import reuse_freed_memory
-from vtoon.models.bake import bake
+from vtoon.models.bake import bake, for_drawing
 from vtoon.models.vtoonify import VToonify, VToonifyConfig
-from vtoon.ops import ModulatedConv2d, channels_last_
+from vtoon.ops import ModulatedConv2d
 
 AIM = {"cpu": 1.6, "cuda": 8.0}  # times faster
 
@@ -80,7 +80,8 @@ def measure(form: str, backbone: str, size: int, device: torch.device, repeats: 
     if form == "baked":
         if device.type == "cpu":
             reuse_freed_memory()  # as `Engine` does
-        net, x = bake(channels_last_(net), style, degree), x.contiguous(memory_format=torch.channels_last)
+        net, x = for_drawing(net, device), x.contiguous(memory_format=torch.channels_last)
+        net = for_drawing(bake(net, style, degree), device)
     with as_published():
         with FlopCounterMode(display=False) as counter:
             picture = net(x, style, degree)

@@ -21,11 +21,11 @@ from vtoon.faces import FaceDetector, align_face
 from vtoon.faces.detect import THOROUGH, WIDE
 from vtoon.flow import FlowEstimator
 from vtoon.image import to_tensor
-from vtoon.models.bake import bake
+from vtoon.models.bake import bake, for_drawing
 from vtoon.models.dualstylegan import NUM_STRUCTURE_LAYERS
 from vtoon.models.face_parsing import BiSeNet
 from vtoon.models.vtoonify import VToonify
-from vtoon.ops import arithmetic, channels_last_
+from vtoon.ops import arithmetic
 from vtoon.parsing import ParsingSmoother, Region, parse
 from vtoon.parsing_map import ParsingMap
 from vtoon.types import Landmarks, Style
@@ -166,7 +166,7 @@ class PublishedPainter(Painter):
         self.map = parsing_map and ParsingMap(parsing_map)
         self.color_transfer = color_transfer
         self.bytes_per_pixel = BYTES_PER_PIXEL + (SMOOTHING_BYTES if smooth and not self.map else 0)
-        self.net, self.parser = channels_last_(model.net.to(device)), model.parser.to(device)
+        self.net, self.parser = for_drawing(model.net, self.device, dtype), for_drawing(model.parser, self.device)
         self.degree = torch.full((1, 1), float(degree), device=device)
         self.exemplar = model.exemplar(style, device)
         self.detector = FaceDetector()
@@ -245,7 +245,7 @@ class PublishedPainter(Painter):
         return self.nets[job.track], self.styles[job.track]
 
     def _fast(self, style: Tensor) -> VToonify:
-        net = bake(self.net, style, self.degree)
+        net = for_drawing(bake(self.net, style, self.degree), self.device, self.dtype)
         if not self.compiled:
             return net
         graphs = self.device.type == "cuda" and torch.__version__ >= GRAPHS_SAFE

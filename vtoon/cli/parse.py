@@ -62,12 +62,13 @@ class Parse:
         from vtoon.companions import load_parser
         from vtoon.engine import pick_device
         from vtoon.flow import find_estimator
+        from vtoon.models.bake import for_drawing
         from vtoon.parsing import ParsingSmoother
         from vtoon.weights.hub import find_published
 
         device = pick_device(self.device)
-        parser = load_parser(self.faceparsing_path or find_published("faceparsing.pth"))
-        return ParsingSmoother(parser.to(device), find_estimator(device), device, self.window)
+        parser = for_drawing(load_parser(self.faceparsing_path or find_published("faceparsing.pth")), device)
+        return ParsingSmoother(parser, find_estimator(device), device, self.window)
 
 
 def check_sides(reader: VideoReader) -> None:
