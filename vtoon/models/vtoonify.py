@@ -164,6 +164,12 @@ class VToonify(nn.Module):
             to_picture.weight.mul_(0.02)
 
     @property
+    def idle(self) -> list[nn.Module]:
+        """What is in the published files but never runs."""
+        dual = self.config.backbone == "dualstylegan"
+        return [self.res[0], *self.generator.res[:NUM_STRUCTURE_LAYERS]] if dual else []
+
+    @property
     def synthesis(self) -> Generator:
         """The StyleGAN2 generator inside."""
         return self.generator.generator if isinstance(self.generator, DualStyleGAN) else self.generator

@@ -52,12 +52,10 @@ def winograd_bytes(conv: nn.Module) -> int:
 
 def winograd_weight(weight: Tensor) -> Tensor:
     """Kernels [out, in, 3, 3] as `winograd_conv2d` takes them: [36, in, out], four times as large."""
-    kernels = weight.double().flatten(2).permute(2, 1, 0)  # [9, in, out]
-    mixed = _both_axes(KERNEL).to(weight.device) @ kernels.flatten(1)
-    return mixed.view(-1, *kernels.shape[1:]).to(weight.dtype)
+    kernels = weight.flatten(2).permute(2, 1, 0)  # [9, in, out]
+    return (_both_axes(KERNEL).to(weight) @ kernels.flatten(1)).view(-1, *kernels.shape[1:])
 
 
-@torch.compiler.disable  # nothing to be gained: it is products of matrices
 def winograd_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, dilation: int = 1) -> Tensor:
     """A 3x3 convolution padded to keep the size, for drawing: no gradients. Off by about 5e-5 of the mean value.
 
