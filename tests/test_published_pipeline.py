@@ -144,7 +144,7 @@ def test_a_face_that_comes_late_is_looked_for_with_care(stylizer, portrait, monk
     monkeypatch.setattr(FaceDetector, "detect", lambda self, image, effort: efforts.append(effort) or [])
     painter = stylizer.engine(StylizeOptions(style=1, exact=True), moving=True).painter
     for _ in range(27):
-        painter._style(Job(portrait, 64.0))
+        painter.style_of(Job(portrait, 64.0))
     assert efforts == [THOROUGH] * 4 + [WIDE] * 21 + [THOROUGH, WIDE]
 
 

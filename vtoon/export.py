@@ -14,6 +14,7 @@ from torch.export import Dim
 from vtoon.builtin import SMALL_BYTES, BuiltinPainter, sharpened
 from vtoon.engine import Job, Painter
 from vtoon.errors import VtoonError, describe, needs_extra
+from vtoon.models.bake import bake
 from vtoon.parsing import parse
 from vtoon.published import BYTES_PER_PIXEL, PARSING_WEIGHT, PublishedPainter
 from vtoon.types import Style
@@ -53,8 +54,10 @@ class PublishedGraph(nn.Module):
 
     def __init__(self, painter: PublishedPainter, face: Job) -> None:
         super().__init__()
-        self.parser, self.upscale = painter.parser, painter.model.upscale
-        self.net, style = painter.styled(face)
+        style, _ = painter.style_of(face)
+        # Not the painter's own networks: their form is this machine's, ONNX Runtime has its own.
+        self.parser, self.upscale = painter.model.parser, painter.model.upscale
+        self.net = bake(painter.model.net, style, painter.degree)
         self.register_buffer("style", style, persistent=False)
         self.register_buffer("degree", painter.degree, persistent=False)
 

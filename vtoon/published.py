@@ -231,7 +231,7 @@ class PublishedPainter(Painter):
     def styled(self, job: Job) -> tuple[VToonify, Tensor]:
         """The network with the style of this face worked into it, and that style, w+ [1, L, 512]."""
         if job.track not in self.styles:
-            style, certain = self._style(job)
+            style, certain = self.style_of(job)
             if not certain and self.exemplar is None:
                 return bake(self.net, style, self.degree), style
             if not certain:
@@ -258,7 +258,7 @@ class PublishedPainter(Painter):
         self.nets.pop(track, None)
         _keep(self.styles, track, self._mixed(own.to(self.device)), STYLES)
 
-    def _style(self, job: Job) -> tuple[Tensor, bool]:
+    def style_of(self, job: Job) -> tuple[Tensor, bool]:
         """w+ of a face [1, L, 512], and whether it is its own for good: until the face is found, a stand-in is used."""
         if self.color_transfer and self.exemplar is not None:
             return self.exemplar, True
