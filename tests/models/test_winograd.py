@@ -13,7 +13,7 @@ from torch import nn
 from vtoon.models import bake as bake_module
 from vtoon.models.bake import bake, for_drawing
 from vtoon.models.vtoonify import VToonify, VToonifyConfig
-from vtoon.ops import EqualConv2d, winograd
+from vtoon.ops import EqualConv2d, FixedConv2d, winograd
 from vtoon.ops.winograd import WIDE, WinogradConv2d, gains, winograd_conv2d, winograd_weight
 
 CPU = torch.device("cpu")
@@ -46,7 +46,15 @@ def test_any_size(at_once, count, size, channels, dilation, bias):
     assert (result - expected).abs().max() < 1e-3  # values of about 3 to 9
 
 
-@pytest.mark.parametrize("conv", [nn.Conv2d(WIDE, 130, 3, padding=2, dilation=2), EqualConv2d(WIDE, WIDE, 3)])
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(WIDE, 130, 3, padding=2, dilation=2),
+        EqualConv2d(WIDE, WIDE, 3),
+        EqualConv2d(WIDE, WIDE, 3, dilation=4),
+        FixedConv2d(torch.randn(130, WIDE, 3, 3), torch.randn(130)),
+    ],
+)
 def test_wide_convolutions_gain(conv):
     conv.requires_grad_(False)
     x = torch.randn(2, WIDE, 9, 14)

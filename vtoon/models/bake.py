@@ -19,7 +19,7 @@ from vtoon.memory import free_bytes
 from vtoon.models.dualstylegan import NUM_STRUCTURE_LAYERS, AdaptiveInstanceNorm
 from vtoon.models.stylegan2 import StyledConv, ToRGB
 from vtoon.models.vtoonify import FIRST_CONV, Fusion, VToonify
-from vtoon.ops import ModulatedConv2d, channels_last_, doubled, upfirdn2d
+from vtoon.ops import FixedConv2d, ModulatedConv2d, channels_last_, doubled, upfirdn2d
 from vtoon.ops.layers import SQRT2
 from vtoon.ops.winograd import WinogradConv2d, gains, winograd_bytes
 
@@ -79,7 +79,7 @@ class BakedConv(nn.Module):
     def __init__(self, layer: StyledConv, style: Tensor) -> None:
         super().__init__()
         # The leaky ReLU is homogeneous: its gain can be taken before it.
-        self.conv = _convolution(_modulated(layer.conv, style) * SQRT2, layer.activate.bias * SQRT2)
+        self.conv = FixedConv2d(_modulated(layer.conv, style) * SQRT2, layer.activate.bias * SQRT2)
 
     def forward(self, x: Tensor, style: Tensor, noise: None = None) -> Tensor:
         return F.leaky_relu_(self.conv(x), 0.2)
@@ -112,16 +112,6 @@ class BakedToRGB(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, skip: Tensor) -> Tensor:
         return F.conv2d(x, self.weight, self.bias) + self.upsample(skip)
-
-
-def _convolution(weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    """A convolution [out, in, k, k] that keeps the size."""
-    wide, narrow, side, _ = weight.shape
-    with torch.device("meta"):
-        conv = nn.Conv2d(narrow, wide, side, padding=side // 2)
-    weight = weight.contiguous(memory_format=torch.channels_last)
-    conv.load_state_dict({"weight": weight, "bias": bias}, assign=True)
-    return conv.requires_grad_(False)
 
 
 def _modulated(conv: ModulatedConv2d, style: Tensor) -> Tensor:

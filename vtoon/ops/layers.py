@@ -86,6 +86,22 @@ class EqualConv2d(nn.Module):
         return F.conv2d(x, self.weight * self.scale, None, self.stride, self.padding, self.dilation)
 
 
+class FixedConv2d(nn.Module):
+    """A convolution that keeps the size, with weights that are known. Made in no time, other than nn.Conv2d."""
+
+    stride, dilation = 1, 1
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        """weight: [out, in, k, k]; bias: [out]."""
+        super().__init__()
+        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("bias", bias)
+        self.padding = weight.shape[-1] // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, padding=self.padding)
+
+
 class ConvLayer(nn.Sequential):
     """Equalized convolution, bias, leaky ReLU. `downsample` blurs and halves the size; `activate=False` ends bare."""
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vtoon.ops.layers import EqualConv2d
+from vtoon.ops.layers import EqualConv2d, FixedConv2d
 
 TILE, SEEN = 4, 6  # px of the result in one tile, px that it depends on; both are squares
 WIDE = 128  # channels in and out from which it is faster: below, the maps cost more than they save
@@ -101,22 +101,21 @@ def _tiles(x: Tensor, tall: int, across: int, dilation: int) -> Tensor:
 
 def gains(conv: nn.Module) -> bool:
     """Whether a module is a convolution that is faster in this form."""
-    if not isinstance(conv, nn.Conv2d | EqualConv2d) or conv.weight.shape[2:] != (3, 3):
+    if not isinstance(conv, nn.Conv2d | EqualConv2d | FixedConv2d) or conv.weight.shape[2:] != (3, 3):
         return False
     plain = not isinstance(conv, nn.Conv2d) or (conv.groups == 1 and conv.padding_mode == "zeros")
-    same = conv.stride in (1, (1, 1)) and conv.padding == conv.dilation
-    return plain and same and min(conv.weight.shape[:2]) >= WIDE
+    keeps_size = conv.stride in (1, (1, 1)) and conv.padding == conv.dilation
+    return plain and keeps_size and min(conv.weight.shape[:2]) >= WIDE
 
 
 class WinogradConv2d(nn.Module):
     """A convolution that `gains`, in this form."""
 
-    def __init__(self, conv: nn.Conv2d | EqualConv2d) -> None:
+    def __init__(self, conv: nn.Conv2d | EqualConv2d | FixedConv2d) -> None:
         super().__init__()
-        equal = isinstance(conv, EqualConv2d)
-        self.register_buffer("weight", winograd_weight(conv.weight * conv.scale if equal else conv.weight))
-        self.register_buffer("bias", None if equal else conv.bias)
-        self.dilation = conv.dilation if equal else conv.dilation[0]
+        self.register_buffer("weight", winograd_weight(conv.weight * getattr(conv, "scale", 1)))
+        self.register_buffer("bias", getattr(conv, "bias", None))
+        self.dilation = conv.dilation if isinstance(conv.dilation, int) else conv.dilation[0]
 
     def forward(self, x: Tensor) -> Tensor:
         return winograd_conv2d(x, self.weight, self.bias, self.dilation)
