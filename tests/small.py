@@ -32,6 +32,11 @@ class SmallEncoder(nn.Module):
         return means.transpose(1, 2) * torch.linspace(-3, 3, 512)
 
 
+def close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Within a thousandth of the mean absolute value."""
+    return float((a - b).abs().max()) < 1e-3 * float(b.abs().mean())
+
+
 def save_codes(path: Path, count: int) -> Path:
     """Style codes 000.jpg and so on, each a draw of its own."""
     codes = {f"{i:03d}.jpg": np.random.default_rng(i).normal(size=(1, ROWS, 512)) for i in range(count)}

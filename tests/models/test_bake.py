@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import close
 from tiny import TINY
 
 from vtoon.models.bake import bake
@@ -15,10 +16,6 @@ from vtoon.ops import Upsample, doubled, fir_kernel
 
 PUBLISHED = VToonifyConfig(in_size=64, out_size=256, in_channels=22, style_dim=16, mapping_layers=2, stem_channels=4,
                            channels=dict.fromkeys((4, 8, 16, 32, 64, 128, 256), 8))  # fmt: skip
-
-
-def close(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return float((a - b).abs().max()) < 1e-3 * float(b.abs().mean())
 
 
 @pytest.mark.parametrize("backbone", ["dualstylegan", "toonify"])

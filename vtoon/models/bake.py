@@ -106,12 +106,11 @@ class BakedToRGB(nn.Module):
 
     def __init__(self, layer: ToRGB, style: Tensor) -> None:
         super().__init__()
-        self.register_buffer("weight", _modulated(layer.conv, style))
-        self.register_buffer("bias", layer.bias.flatten())
+        self.conv = FixedConv2d(_modulated(layer.conv, style), layer.bias.flatten())
         self.upsample = doubled if layer.upsample.binomial else layer.upsample
 
     def forward(self, x: Tensor, style: Tensor, skip: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias) + self.upsample(skip)
+        return self.conv(x) + self.upsample(skip)
 
 
 def _modulated(conv: ModulatedConv2d, style: Tensor) -> Tensor:
@@ -157,10 +156,10 @@ def for_drawing(net: nn.Module, device: torch.device, dtype: torch.dtype = torch
     kernels then are four times as large: where that is more than a share of the free memory, they stay as they are.
     """
     net = replaced(net, {part: nn.Identity() for part in getattr(net, "idle", ())}).to(device)
-    wide = [conv for conv in net.modules() if gains(conv)]
-    affordable = sum(map(winograd_bytes, wide)) < SPARE * free_bytes(device)
-    if device.type == "cpu" and dtype is torch.float32 and affordable:
-        net = replaced(net, {conv: WinogradConv2d(conv) for conv in wide})
+    if device.type == "cpu" and dtype is torch.float32:
+        wide = [conv for conv in net.modules() if gains(conv)]
+        if sum(map(winograd_bytes, wide)) < SPARE * free_bytes(device):
+            net = replaced(net, {conv: WinogradConv2d(conv) for conv in wide})
     return channels_last_(net)
 
 

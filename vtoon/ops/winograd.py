@@ -18,31 +18,32 @@ TILE, SEEN = 4, 6  # px of the result in one tile, px that it depends on; both a
 WIDE = 128  # channels in and out from which it is faster: below, the maps cost more than they save
 AT_ONCE = 1 << 23  # numbers: what is worked on at once should stay in a cache of some size, yet be worth a product
 
+
+def _both_axes(*rows: list[float]) -> Tensor:
+    """A map of rows and of columns as one of flattened squares, float32."""
+    matrix = torch.tensor(rows, dtype=torch.float64)
+    return torch.kron(matrix, matrix).float()
+
+
 # B^T, G and A^T of the paper, for the points 0, 1, -1, 2, -2 and infinity.
-INPUT = [
+INPUT = _both_axes(
     [4, 0, -5, 0, 1, 0],
     [0, -4, -4, 1, 1, 0],
     [0, 4, -4, -1, 1, 0],
     [0, -2, -1, 2, 1, 0],
     [0, 2, -1, -2, 1, 0],
     [0, 4, 0, -5, 0, 1],
-]
-KERNEL = [
+)
+KERNEL = _both_axes(
     [1 / 4, 0, 0],
     [-1 / 6, -1 / 6, -1 / 6],
     [-1 / 6, 1 / 6, -1 / 6],
     [1 / 24, 1 / 12, 1 / 6],
     [1 / 24, -1 / 12, 1 / 6],
     [0, 0, 1],
-]
-OUTPUT = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+)
+OUTPUT = _both_axes([1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1])
 CONSTANT = SEEN + 1  # of the 36: the one that adds itself to all 16 px alike, where the bias goes
-
-
-def _both_axes(matrix: list[list[float]]) -> Tensor:
-    """A map of rows and columns as one of flattened squares."""
-    m = torch.tensor(matrix, dtype=torch.float64)
-    return torch.kron(m, m)
 
 
 def winograd_bytes(conv: nn.Module) -> int:
@@ -53,13 +54,14 @@ def winograd_bytes(conv: nn.Module) -> int:
 def winograd_weight(weight: Tensor) -> Tensor:
     """Kernels [out, in, 3, 3] as `winograd_conv2d` takes them: [36, in, out], four times as large."""
     kernels = weight.flatten(2).permute(2, 1, 0)  # [9, in, out]
-    return (_both_axes(KERNEL).to(weight) @ kernels.flatten(1)).view(-1, *kernels.shape[1:])
+    return (KERNEL @ kernels.flatten(1)).view(-1, *kernels.shape[1:])
 
 
 def winograd_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, dilation: int = 1) -> Tensor:
     """A 3x3 convolution padded to keep the size, for drawing: no gradients. Off by about 5e-5 of the mean value.
 
-    x: [N, in, H, W], weight: [36, in, out] of `winograd_weight`, bias: [out]. Returns [N, out, H, W] in channels_last.
+    x: float32 [N, in, H, W]; weight: [36, in, out] of `winograd_weight`; bias: [out]. Returns [N, out, H, W] in
+    channels_last.
     """
     count, _, height, width = x.shape
     tall, across = (-(-side // (TILE * dilation)) for side in (height, width))  # tiles
@@ -68,15 +70,14 @@ def winograd_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, dilat
     numbers = SEEN**2 * dilation**2 * across * max(weight.shape[1:])  # of one row of tiles
     pictures = max(1, AT_ONCE // (numbers * tall))
     rows = tall if pictures > 1 else max(1, AT_ONCE // numbers)
-    into, back = (_both_axes(matrix).to(x) for matrix in (INPUT, OUTPUT))
     for n in range(0, count, pictures):
         for row in range(0, tall, rows):
             seen = tiles[:, :, n : n + pictures, row : row + rows]
             part = seen.shape[2:-1]  # pictures, tall, dilation, across, dilation
-            mixed = torch.bmm((into @ seen.reshape(SEEN**2, -1)).view(SEEN**2, part.numel(), -1), weight)
+            mixed = torch.bmm((INPUT @ seen.reshape(SEEN**2, -1)).view(SEEN**2, part.numel(), -1), weight)
             if bias is not None:
                 mixed[CONSTANT] += bias
-            made = (back @ mixed.flatten(1)).view(TILE, TILE, *part, -1)
+            made = (OUTPUT @ mixed.flatten(1)).view(TILE, TILE, *part, -1)
             out[n : n + pictures, row : row + rows] = made.permute(2, 3, 0, 4, 5, 1, 6, 7)
     out = out.view(count, tall * TILE * dilation, across * TILE * dilation, -1)[:, :height, :width]
     return out.contiguous().permute(0, 3, 1, 2)

@@ -43,7 +43,10 @@ def load_torch(path: Path) -> object:
         with path.open("rb") as file:
             zipped = file.read(len(ZIP_HEAD)) == ZIP_HEAD
             file.seek(0)
-            _rehearse_archive(file, path) if zipped else rehearse_legacy(file)
+            if zipped:
+                _rehearse_archive(file, path)
+            else:
+                rehearse_legacy(file)
         with torch.serialization.safe_globals(DATA_NAMES):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except VtoonError:
