@@ -12,11 +12,11 @@ import torch
 
 import vtoon
 from vtoon.builtin import sharpened
-from vtoon.clock import StageClock
 from vtoon.engine import Engine, Job, pick_device, pick_dtype
 from vtoon.errors import VtoonError
-from vtoon.memory import free_bytes, kept_bytes, reuse_freed_memory
 from vtoon.stylize import StylizeOptions, Stylizer
+from vtoon.system.clock import StageClock
+from vtoon.system.memory import free_bytes, kept_bytes, reuse_freed_memory
 from vtoon.types import Frame
 from vtoon.video import VideoReader, VideoWriter
 from vtoon.weights.checkpoint import load_checkpoint
@@ -294,15 +294,15 @@ def test_a_failing_network_leaves_no_output(stylizer, tmp_path, portrait, monkey
 def test_clock_counts_a_stage_without_the_one_before():
     now = iter(range(100))
     clock = StageClock()
-    import vtoon.clock
+    import vtoon.system.clock
 
-    ticks = vtoon.clock.time.perf_counter
+    ticks = vtoon.system.clock.time.perf_counter
     try:
-        vtoon.clock.time.perf_counter = lambda: float(next(now))
+        vtoon.system.clock.time.perf_counter = lambda: float(next(now))
         with clock.measure("outer"), clock.measure("inner"):
             pass
     finally:
-        vtoon.clock.time.perf_counter = ticks
+        vtoon.system.clock.time.perf_counter = ticks
     assert clock.seconds == {"inner": 1.0, "outer": 2.0}
 
 

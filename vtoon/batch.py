@@ -17,7 +17,7 @@ from vtoon.image import colour_profile, load_image, save_image
 from vtoon.jobs import Job
 from vtoon.placement import Placement
 from vtoon.stylize import Progress, StylizeOptions, Stylizer, first_face
-from vtoon.target import Target
+from vtoon.system.target import Target
 from vtoon.types import Frame, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter
 

@@ -13,7 +13,7 @@ import torch
 from vtoon.errors import VtoonError
 from vtoon.faces import pad_to_multiple
 from vtoon.image import to_tensor, to_uint8
-from vtoon.memory import free_bytes, reuse_freed_memory
+from vtoon.system.memory import free_bytes, reuse_freed_memory
 from vtoon.video import batched
 
 log = logging.getLogger("vtoon")

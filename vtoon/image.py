@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vtoon.errors import VtoonError
-from vtoon.target import Target
+from vtoon.system.target import Target
 
 log = logging.getLogger("vtoon")
 LUMA = (0.299, 0.587, 0.114)

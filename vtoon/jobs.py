@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vtoon.errors import VtoonError
 from vtoon.image import IMAGE_SUFFIXES
-from vtoon.target import Target
+from vtoon.system.target import Target
 from vtoon.video import sniff_kind
 from vtoon.video.encoders import CODECS, CONTAINERS
 from vtoon.video.source import is_pattern

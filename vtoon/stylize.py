@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from vtoon.builtin import BuiltinPainter
-from vtoon.clock import StageClock
 from vtoon.engine import DTYPES, Engine, Job, Painter, pick_device, pick_dtype
 from vtoon.errors import VtoonError
 from vtoon.export import OnnxModel, OnnxPainter
@@ -24,6 +23,7 @@ from vtoon.flow import FlowEstimator, find_estimator, steady
 from vtoon.image import as_image
 from vtoon.placement import PUBLISHED_EYES, Crop, Full, PassThrough, Paste, Placement, Region, wanted_eyes
 from vtoon.published import Companions, PublishedModel, PublishedPainter
+from vtoon.system.clock import StageClock
 from vtoon.types import Frame, Landmarks, Rendered, Style, TrackedFace, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter, batched, prefetch
 from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint

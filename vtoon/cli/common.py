@@ -20,7 +20,7 @@ from tqdm import tqdm
 from tyro.conf import FlagCreatePairsOff, arg
 
 from vtoon.errors import VtoonError, describe
-from vtoon.signals import STOPPING, handling
+from vtoon.system.signals import STOPPING, handling
 
 Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]  # off, and `--name` turns it on
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -185,7 +185,7 @@ def new_file(path: Path, suffix: str, source: Path | str, overwrite: bool) -> It
 
     Raises VtoonError where `path` does not end in `suffix`, is there already, is the source, or cannot be written.
     """
-    from vtoon.target import Target
+    from vtoon.system.target import Target
 
     if path.suffix != suffix:
         raise VtoonError(f"{path}: the output is a {suffix} file; give it a name that ends so")

@@ -48,7 +48,7 @@ class Styles:
             return
         from vtoon.image import save_image
         from vtoon.jobs import SAVED_IMAGES
-        from vtoon.target import Target
+        from vtoon.system.target import Target
 
         if self.sheet.suffix.lower() not in SAVED_IMAGES:
             raise VtoonError(f"{self.sheet}: the sheet is a picture; its name must end in {', '.join(SAVED_IMAGES)}")

@@ -15,13 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vtoon.memory import free_bytes
 from vtoon.models.dualstylegan import NUM_STRUCTURE_LAYERS, AdaptiveInstanceNorm
 from vtoon.models.stylegan2 import StyledConv, ToRGB
 from vtoon.models.vtoonify import FIRST_CONV, Fusion, VToonify
 from vtoon.ops import FixedConv2d, ModulatedConv2d, channels_last_, doubled, upfirdn2d
 from vtoon.ops.layers import SQRT2
 from vtoon.ops.winograd import WinogradConv2d, gains, winograd_bytes
+from vtoon.system.memory import free_bytes
 
 SPARE = 0.25  # of the free memory: a VToonify-D takes 1.2 GB more for Winograd's method, its pictures take the rest
 

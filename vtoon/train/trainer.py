@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from vtoon.errors import VtoonError
 from vtoon.image import save_image
-from vtoon.signals import handling
+from vtoon.system.signals import handling
 from vtoon.train.distributed import any_rank, average_gradients, is_main
 
 Batch = Any

@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from vtoon.errors import VtoonError
-from vtoon.target import Target
+from vtoon.system.target import Target
 from vtoon.types import Frame, Rendered
 from vtoon.video.colours import SDR, Colours, FromRGB
 from vtoon.video.encoders import CONTAINERS, choose_codec
