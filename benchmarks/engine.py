@@ -21,10 +21,10 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from vtoon.cli.measure import best_seconds, peak_gflops, peak_gpu_memory_mb, peak_memory_mb
-from vtoon.engine import pick_device
 from vtoon.models.bake import bake, for_drawing
 from vtoon.models.vtoonify import VToonify, VToonifyConfig
 from vtoon.ops import ModulatedConv2d
+from vtoon.painters.engine import pick_device
 from vtoon.system.memory import reuse_freed_memory
 
 AIM = {"cpu": 1.6, "cuda": 8.0}  # times faster

@@ -16,7 +16,7 @@ from tiny import TINY
 
 from vtoon.cli import launcher, main
 from vtoon.models.builtin import BuiltinVToonify
-from vtoon.published import PublishedModel
+from vtoon.painters.published import PublishedModel
 from vtoon.types import Frame
 from vtoon.video import VideoWriter
 from vtoon.weights.checkpoint import save_checkpoint

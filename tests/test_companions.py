@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-import vtoon.companions
-from vtoon.companions import load_encoder, load_parser
+import vtoon.painters.companions
 from vtoon.errors import VtoonError
 from vtoon.models.face_parsing import BiSeNet
+from vtoon.painters.companions import load_encoder, load_parser
 
 ROWS, DIM = 3, 4
 
@@ -28,7 +28,7 @@ class TinyEncoder(nn.Module):
 @pytest.fixture
 def saved(tmp_path, monkeypatch):
     """Saves an encoder.pt with what is beside its weights; tells its path and network."""
-    monkeypatch.setattr(vtoon.companions, "StyleEncoder", TinyEncoder)
+    monkeypatch.setattr(vtoon.painters.companions, "StyleEncoder", TinyEncoder)
     torch.manual_seed(0)
     net = TinyEncoder(ROWS)
 

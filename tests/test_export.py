@@ -8,8 +8,8 @@ import torch
 
 import vtoon
 from vtoon.errors import VtoonError
-from vtoon.export import OnnxModel, providers
 from vtoon.image import save_image
+from vtoon.painters.onnx import OnnxModel, providers
 
 pytest.importorskip("onnxruntime")
 

@@ -13,15 +13,15 @@ import torch
 import torch.nn.functional as F
 from small import close
 
-from vtoon.engine import Job
 from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector, align_face, crop_face, published_crop
 from vtoon.faces.detect import THOROUGH, WIDE
 from vtoon.image import to_tensor
-from vtoon.parsing import ParsingSmoother, neighbours
-from vtoon.parsing_map import ParsingMap
+from vtoon.painters.engine import Job
+from vtoon.painters.parsing import ParsingSmoother, neighbours
+from vtoon.painters.parsing_map import ParsingMap
+from vtoon.painters.published import BAKED, PublishedModel, own_face
 from vtoon.placement import Paste
-from vtoon.published import BAKED, PublishedModel, own_face
 from vtoon.stylize import StylizeOptions, Stylizer, load
 from vtoon.types import Frame, TrackedFace, TrackedFrame
 

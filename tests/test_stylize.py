@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import vtoon
-from vtoon.builtin import sharpened
-from vtoon.engine import Engine, Job, pick_device, pick_dtype
 from vtoon.errors import VtoonError
+from vtoon.painters.builtin import sharpened
+from vtoon.painters.engine import Engine, Job, pick_device, pick_dtype
 from vtoon.stylize import StylizeOptions, Stylizer
 from vtoon.system.clock import StageClock
 from vtoon.system.memory import free_bytes, kept_bytes, reuse_freed_memory
@@ -135,9 +135,9 @@ def test_memory_that_was_freed_and_kept_is_free():
 
 def test_a_size_that_was_drawn_is_not_refused_later(monkeypatch):
     engine = Engine(SimpleNamespace(bytes_per_pixel=100), "cpu")
-    monkeypatch.setattr("vtoon.engine.free_bytes", lambda device: 100 * 64 * 64)
+    monkeypatch.setattr("vtoon.painters.engine.free_bytes", lambda device: 100 * 64 * 64)
     assert engine.batch(64, 64) == 1
-    monkeypatch.setattr("vtoon.engine.free_bytes", lambda device: 10)  # what was prepared meanwhile takes room
+    monkeypatch.setattr("vtoon.painters.engine.free_bytes", lambda device: 10)  # what was prepared meanwhile takes room
     assert engine.batch(64, 64) == engine.batch(32, 64) == 1
     with pytest.raises(VtoonError, match="free"):
         engine.batch(64, 72)
@@ -147,9 +147,9 @@ def test_a_region_that_no_memory_holds_is_refused_before_it_is_tried(stylizer, m
     jobs = [Job(np.zeros((64, 64, 3), np.uint8), 80.0)] * 3
     engine = engine_of(stylizer, batch_size=3)
     need = 64 * 64 * engine.painter.bytes_per_pixel
-    monkeypatch.setattr("vtoon.engine.free_bytes", lambda device: 4 * need)
+    monkeypatch.setattr("vtoon.painters.engine.free_bytes", lambda device: 4 * need)
     assert engine.batch(64, 64) == 2 and len(engine.draw(jobs)) == 3
-    monkeypatch.setattr("vtoon.engine.free_bytes", lambda device: need - 1)
+    monkeypatch.setattr("vtoon.painters.engine.free_bytes", lambda device: need - 1)
     with pytest.raises(VtoonError, match="64x64 px takes about"):
         engine_of(stylizer).draw(jobs)
 

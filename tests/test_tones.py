@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vtoon.tones import TRACKS, WINDOW, SteadyTones
+from vtoon.painters.tones import TRACKS, WINDOW, SteadyTones
 
 DARK, LIGHT = torch.full((7,), -0.5), torch.full((7,), 0.5)
 

@@ -23,12 +23,12 @@ import numpy as np
 from torch import Tensor
 
 from vtoon.demo_types import CPU_FRAMES, FIRST_TYPE, GPU_FRAMES, STYLE_TYPES, auto_batch, find_type
-from vtoon.engine import Engine, pick_device
 from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector, crop_face, published_crop
 from vtoon.image import as_image
+from vtoon.painters.engine import Engine, pick_device
+from vtoon.painters.published import PublishedModel
 from vtoon.placement import Crop
-from vtoon.published import PublishedModel
 from vtoon.stylize import StylizeOptions, Stylizer, load
 from vtoon.types import CropBox, Frame, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter

@@ -9,8 +9,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from vtoon.engine import Job
 from vtoon.faces import CORE, RegionPlanner, auto_detail, blend_mask, crop_face, face_size, paste_back, published_crop
+from vtoon.painters.engine import Job
 from vtoon.types import CropBox, Landmarks, Rendered, TrackedFrame
 
 PUBLISHED_EYES = 64.0  # px between the eyes that VToonify's crop rule makes

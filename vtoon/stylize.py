@@ -13,16 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from vtoon.builtin import BuiltinPainter
-from vtoon.engine import DTYPES, Engine, Job, Painter, pick_device, pick_dtype
 from vtoon.errors import VtoonError
-from vtoon.export import OnnxModel, OnnxPainter
 from vtoon.faces import FaceDetector, FaceTracker
 from vtoon.faces.region import DETAIL_RANGE
 from vtoon.flow import FlowEstimator, find_estimator, steady
 from vtoon.image import as_image
+from vtoon.painters.builtin import BuiltinPainter
+from vtoon.painters.engine import DTYPES, Engine, Job, Painter, pick_device, pick_dtype
+from vtoon.painters.onnx import OnnxModel, OnnxPainter
+from vtoon.painters.published import Companions, PublishedModel, PublishedPainter
 from vtoon.placement import PUBLISHED_EYES, Crop, Full, PassThrough, Paste, Placement, Region, wanted_eyes
-from vtoon.published import Companions, PublishedModel, PublishedPainter
 from vtoon.system.clock import StageClock
 from vtoon.types import Frame, Landmarks, Rendered, Style, TrackedFace, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter, batched, prefetch

@@ -12,7 +12,7 @@ from PIL import Image
 from vtoon.cli import common
 from vtoon.cli.launcher import StyleTransfer
 from vtoon.image import load_image
-from vtoon.published import PublishedModel
+from vtoon.painters.published import PublishedModel
 from vtoon.types import Style
 from vtoon.video import VideoReader, probe
 from vtoon.weights.sizes import Specialty

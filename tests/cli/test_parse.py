@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vtoon.companions import load_parser
 from vtoon.flow import estimate_flow
-from vtoon.parsing import ParsingSmoother
+from vtoon.painters.companions import load_parser
+from vtoon.painters.parsing import ParsingSmoother
 from vtoon.placement import Full
 from vtoon.stylize import StylizeOptions, load
 from vtoon.types import TrackedFrame

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vtoon.cli import measure
 from vtoon.cli.styles import drawings
-from vtoon.engine import Engine
+from vtoon.painters.engine import Engine
 from vtoon.stylize import StylizeOptions, load
 
 

@@ -39,10 +39,10 @@ class Export:
 
     def run(self) -> None:
         """Raises VtoonError where the file exists, or a published model is given no face."""
-        from vtoon.engine import Job
-        from vtoon.export import export
         from vtoon.faces import FaceDetector
         from vtoon.image import load_image
+        from vtoon.painters.engine import Job
+        from vtoon.painters.onnx import export
         from vtoon.stylize import StylizeOptions, load
 
         show_notices(self.messages)

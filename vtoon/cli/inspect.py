@@ -116,7 +116,7 @@ def _of_config(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
 def _of_exported(path: Path) -> Iterator[tuple[str, str]]:
     import torch
 
-    from vtoon.export import OnnxModel
+    from vtoon.painters.onnx import OnnxModel
 
     model = OnnxModel(path, torch.device("cpu"))
     yield from _head(path, "vtoon model, exported (ONNX)")

@@ -17,8 +17,8 @@ from vtoon.cli.stylize import run_jobs, shared_options
 from vtoon.errors import VtoonError
 
 if TYPE_CHECKING:
-    from vtoon.export import OnnxModel
-    from vtoon.published import PublishedModel
+    from vtoon.painters.onnx import OnnxModel
+    from vtoon.painters.published import PublishedModel
     from vtoon.stylize import Stylizer
     from vtoon.weights.checkpoint import Checkpoint
 
@@ -113,7 +113,7 @@ class StyleTransfer:
     def _suited(self, model: Checkpoint | PublishedModel | OnnxModel) -> dict:
         """The options that depend on the model. Style and degree are VToonify's defaults, where the model has as many
         styles and was not trained for its own; only published ones can be drawn exactly or with a parsing map."""
-        from vtoon.published import PublishedModel
+        from vtoon.painters.published import PublishedModel
         from vtoon.weights.sizes import Specialty
         from vtoon.weights.styles import DEFAULT_ID
 
@@ -132,8 +132,8 @@ class StyleTransfer:
 
     def _load(self, device: str) -> Stylizer:
         """The model. Raises VtoonError where a published one is not what --backbone says."""
-        from vtoon.companions import Companions
-        from vtoon.published import PublishedModel
+        from vtoon.painters.companions import Companions
+        from vtoon.painters.published import PublishedModel
         from vtoon.stylize import load
 
         companions = Companions(self.style_encoder_path, self.exstyle_path, self.faceparsing_path)
@@ -146,7 +146,7 @@ class StyleTransfer:
 
     def _without_effect(self, stylizer: Stylizer, placement: str, kinds: list[str | None]) -> Iterator[str]:
         """One line for each flag that was given and changes nothing here."""
-        from vtoon.export import OnnxModel
+        from vtoon.painters.onnx import OnnxModel
 
         given = [f"--{name}" for name in PUBLISHED_ONLY if getattr(self, name)]
         given += ["--parse_every"] * (self.speed.parse_every > 1) + ["--compile"] * self.speed.compile

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from vtoon.engine import Engine, Job
-from vtoon.published import PublishedPainter
+from vtoon.painters.engine import Engine, Job
+from vtoon.painters.published import PublishedPainter
 from vtoon.stylize import Progress, StylizeOptions, Stylizer, load
 from vtoon.system.clock import StageClock
 from vtoon.video import probe

@@ -13,7 +13,7 @@ from vtoon.cli.common import FAILED, Companion, Device, Flag, Talk, new_file, pr
 from vtoon.errors import VtoonError
 
 if TYPE_CHECKING:
-    from vtoon.parsing import ParsingSmoother
+    from vtoon.painters.parsing import ParsingSmoother
     from vtoon.video import VideoReader
     from vtoon.weights.npy import NpyWriter
 
@@ -59,11 +59,11 @@ class Parse:
         return FAILED if reader.damaged else 0
 
     def _smoother(self) -> ParsingSmoother:
-        from vtoon.companions import load_parser
-        from vtoon.engine import pick_device
         from vtoon.flow import find_estimator
         from vtoon.models.bake import for_drawing
-        from vtoon.parsing import ParsingSmoother
+        from vtoon.painters.companions import load_parser
+        from vtoon.painters.engine import pick_device
+        from vtoon.painters.parsing import ParsingSmoother
         from vtoon.weights.hub import find_published
 
         device = pick_device(self.device)

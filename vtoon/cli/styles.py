@@ -88,7 +88,7 @@ def portrait(path: Path | None) -> np.ndarray:
 
 def drawings(stylizer: Stylizer) -> list[tuple[str, dict]]:
     """Label and options of each drawing on the sheet: the least of a style first, then every style."""
-    from vtoon.published import PublishedModel
+    from vtoon.painters.published import PublishedModel
 
     model, styles, degree, colours = stylizer.checkpoint, stylizer.styles, 0.0, True
     if isinstance(model, PublishedModel):  # it may draw one style, one degree, and mostly not the styles' colours

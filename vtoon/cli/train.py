@@ -11,9 +11,9 @@ import numpy as np
 import torch
 import tyro
 
-from vtoon.engine import pick_dtype
 from vtoon.errors import VtoonError
 from vtoon.models.builtin import BuiltinVToonify
+from vtoon.painters.engine import pick_dtype
 from vtoon.train.distributed import init_distributed, main_first
 from vtoon.train.init import unit_variance_
 from vtoon.train.looks import LOOKS, PALETTES, RAMPS, finish

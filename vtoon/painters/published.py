@@ -14,8 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vtoon.companions import AveragedEncoder, Companions, built, load_encoder, load_parser
-from vtoon.engine import Job, Painter
 from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector, align_face
 from vtoon.faces.detect import THOROUGH, WIDE
@@ -26,8 +24,10 @@ from vtoon.models.dualstylegan import NUM_STRUCTURE_LAYERS
 from vtoon.models.face_parsing import BiSeNet
 from vtoon.models.vtoonify import VToonify
 from vtoon.ops import arithmetic
-from vtoon.parsing import ParsingSmoother, Region, parse
-from vtoon.parsing_map import ParsingMap
+from vtoon.painters.companions import AveragedEncoder, Companions, built, load_encoder, load_parser
+from vtoon.painters.engine import Job, Painter
+from vtoon.painters.parsing import ParsingSmoother, Region, parse
+from vtoon.painters.parsing_map import ParsingMap
 from vtoon.types import Landmarks, Style
 from vtoon.weights.converted import read_vtoonify
 from vtoon.weights.hub import find_published, layout_of

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vtoon.engine import Job
 from vtoon.errors import VtoonError, describe
 from vtoon.models.face_parsing import NUM_CLASSES
+from vtoon.painters.engine import Job
 
 
 class ParsingMap:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from vtoon.engine import Job, Painter
 from vtoon.faces import pad_to_multiple
 from vtoon.image import to_tensor
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.ops import channels_last_
-from vtoon.tones import SteadyTones
+from vtoon.painters.engine import Job, Painter
+from vtoon.painters.tones import SteadyTones
 from vtoon.types import Style
 
 SMALL_BYTES = 1000  # for each pixel drawn by the small model: about 900 were measured

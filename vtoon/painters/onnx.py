@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from vtoon.builtin import SMALL_BYTES, BuiltinPainter, sharpened
-from vtoon.engine import Job, Painter
 from vtoon.errors import VtoonError, describe, needs_extra
 from vtoon.models.bake import bake
-from vtoon.parsing import parse
-from vtoon.published import BYTES_PER_PIXEL, PARSING_WEIGHT, PublishedPainter
+from vtoon.painters.builtin import SMALL_BYTES, BuiltinPainter, sharpened
+from vtoon.painters.engine import Job, Painter
+from vtoon.painters.parsing import parse
+from vtoon.painters.published import BYTES_PER_PIXEL, PARSING_WEIGHT, PublishedPainter
 from vtoon.types import Style
 from vtoon.weights.styles import StyleBank
 
