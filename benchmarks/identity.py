@@ -24,7 +24,7 @@ from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector
 from vtoon.image import IMAGE_SUFFIXES, load_image
 from vtoon.metrics import identity_distance
-from vtoon.stylize import Stylizer
+from vtoon.pipeline.stylize import Stylizer
 from vtoon.types import Landmarks
 from vtoon.weights.dlib_embedding import load_face_embedding
 

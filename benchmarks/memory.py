@@ -23,7 +23,7 @@ AIM = 1.05  # peak of the long clip / peak of the short one
 WORKER = """
 import sys
 from vtoon.cli.measure import peak_memory_mb
-from vtoon.stylize import load
+from vtoon.pipeline.stylize import load
 summary = load(sys.argv[3] or "default", "cpu").stylize_video(sys.argv[1], sys.argv[2])
 print(summary.frames, peak_memory_mb())
 """

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vtoon.batch import DAMAGED, DONE, FAILED, SKIPPED, Result, one_line, stylize_all, table
 from vtoon.errors import VtoonError
-from vtoon.jobs import Job, Naming, plan
-from vtoon.stylize import StylizeOptions, load
+from vtoon.pipeline.batch import DAMAGED, DONE, FAILED, SKIPPED, Result, one_line, stylize_all, table
+from vtoon.pipeline.jobs import Job, Naming, plan
+from vtoon.pipeline.stylize import StylizeOptions, load
 
 FLAT = np.full((40, 48, 3), 90, np.uint8)
 

@@ -12,7 +12,7 @@ from small import ROWS, save_codes
 import vtoon
 from vtoon.demo_types import STYLE_TYPES, auto_batch
 from vtoon.painters.engine import pick_device
-from vtoon.stylize import load
+from vtoon.pipeline.stylize import load
 from vtoon.video import VideoReader
 from vtoon.weights.sizes import specialty
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vtoon.errors import VtoonError
-from vtoon.jobs import Job, Naming, plan
+from vtoon.pipeline.jobs import Job, Naming, plan
 
 
 def picture(path: Path) -> Path:

@@ -15,7 +15,7 @@ import tyro
 from PIL import Image
 from tiny import TINY
 
-import vtoon.stylize
+import vtoon.pipeline.stylize
 from vtoon.cli import common, train
 from vtoon.cli.bench import Bench
 from vtoon.cli.launcher import StyleTransfer
@@ -62,7 +62,7 @@ def home(tmp_path, model, make_clip, monkeypatch):
     for name in ("checkpoints/default.safetensors", "runs/mine/model.safetensors"):
         (tmp_path / name).parent.mkdir(parents=True)
         shutil.copy(model, tmp_path / name)
-    monkeypatch.setattr(vtoon.stylize, "DEFAULT_CHECKPOINT", model)
+    monkeypatch.setattr(vtoon.pipeline.stylize, "DEFAULT_CHECKPOINT", model)
     monkeypatch.setattr(common, "DEMO_CLIP", tmp_path / "data" / "demo.mp4")
     monkeypatch.chdir(tmp_path)
     return tmp_path

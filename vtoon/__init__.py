@@ -7,7 +7,7 @@ __all__ = ["Model", "Stylizer", "VtoonError", "load"]
 def __getattr__(name: str):
     """The public names are imported when they are asked for: `import vtoon` alone stays quick."""
     if name in ("Stylizer", "load"):
-        from vtoon import stylize
+        from vtoon.pipeline import stylize
 
         return getattr(stylize, name)
     if name == "Model":

@@ -10,7 +10,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from vtoon.stylize import StylizeOptions, load
+from vtoon.pipeline.stylize import StylizeOptions, load
 from vtoon.weights.converted import FORMAT
 from vtoon.weights.lockfile import sha256
 

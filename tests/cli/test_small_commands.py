@@ -12,7 +12,7 @@ from PIL import Image
 from vtoon.cli import measure
 from vtoon.cli.styles import drawings
 from vtoon.painters.engine import Engine
-from vtoon.stylize import StylizeOptions, load
+from vtoon.pipeline.stylize import StylizeOptions, load
 
 
 def test_without_arguments_help_is_shown(command):

@@ -43,7 +43,7 @@ class Export:
         from vtoon.image import load_image
         from vtoon.painters.engine import Job
         from vtoon.painters.onnx import export
-        from vtoon.stylize import StylizeOptions, load
+        from vtoon.pipeline.stylize import StylizeOptions, load
 
         show_notices(self.messages)
         options = StylizeOptions(self.style, self.style_degree, self.color_transfer)

@@ -19,7 +19,7 @@ from vtoon.errors import VtoonError
 if TYPE_CHECKING:
     from vtoon.painters.onnx import OnnxModel
     from vtoon.painters.published import PublishedModel
-    from vtoon.stylize import Stylizer
+    from vtoon.pipeline.stylize import Stylizer
     from vtoon.weights.checkpoint import Checkpoint
 
 PUBLISHED_ONLY = ("style_encoder_path", "exstyle_path", "faceparsing_path", "parsing_map_path", "exact")
@@ -86,8 +86,8 @@ class StyleTransfer:
 
     def run(self) -> int:
         """Returns the exit code: 0 only if every input is done."""
-        from vtoon.jobs import Naming, plan
-        from vtoon.stylize import StylizeOptions
+        from vtoon.pipeline.jobs import Naming, plan
+        from vtoon.pipeline.stylize import StylizeOptions
 
         show_notices(self.messages)
         options = StylizeOptions(
@@ -134,7 +134,7 @@ class StyleTransfer:
         """The model. Raises VtoonError where a published one is not what --backbone says."""
         from vtoon.painters.companions import Companions
         from vtoon.painters.published import PublishedModel
-        from vtoon.stylize import load
+        from vtoon.pipeline.stylize import load
 
         companions = Companions(self.style_encoder_path, self.exstyle_path, self.faceparsing_path)
         stylizer = load(self.ckpt or "default", device, companions)

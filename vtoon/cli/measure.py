@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vtoon.painters.engine import Engine, Job
 from vtoon.painters.published import PublishedPainter
-from vtoon.stylize import Progress, StylizeOptions, Stylizer, load
+from vtoon.pipeline.stylize import Progress, StylizeOptions, Stylizer, load
 from vtoon.system.clock import StageClock
 from vtoon.video import probe
 

@@ -14,7 +14,7 @@ from vtoon.cli.common import Device, Flag, Talk, progress_bar, show_notices
 from vtoon.errors import VtoonError
 
 if TYPE_CHECKING:
-    from vtoon.stylize import Stylizer
+    from vtoon.pipeline.stylize import Stylizer
 
 TILE, LABEL = 192, 22  # px: side of a drawing, height of the line below it
 COLUMNS = 6
@@ -39,7 +39,7 @@ class Styles:
     messages: Talk = field(default_factory=Talk)
 
     def run(self) -> None:
-        from vtoon.stylize import load
+        from vtoon.pipeline.stylize import load
 
         show_notices(self.messages)
         stylizer = load(self.ckpt or "default", self.device)
@@ -47,7 +47,7 @@ class Styles:
             print(listing(stylizer.styles))
             return
         from vtoon.image import save_image
-        from vtoon.jobs import SAVED_IMAGES
+        from vtoon.pipeline.jobs import SAVED_IMAGES
         from vtoon.system.target import Target
 
         if self.sheet.suffix.lower() not in SAVED_IMAGES:

@@ -13,8 +13,8 @@ from tyro.conf import Positional, arg
 from vtoon.cli.common import FAILED, Coding, Drawing, Flag, Speed, Talk, progress_bar, say_error, show_notices
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, which --help need not wait for
-    from vtoon.jobs import Job
-    from vtoon.stylize import StylizeOptions, Stylizer
+    from vtoon.pipeline.jobs import Job
+    from vtoon.pipeline.stylize import StylizeOptions, Stylizer
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Stylize:
 
     def run(self) -> int:
         """Returns the exit code: 0 only if every input is done."""
-        from vtoon.jobs import Naming, plan
-        from vtoon.stylize import StylizeOptions, load
+        from vtoon.pipeline.jobs import Naming, plan
+        from vtoon.pipeline.stylize import StylizeOptions, load
 
         show_notices(self.messages)
         options = StylizeOptions(
@@ -79,7 +79,7 @@ def shared_options(drawing: Drawing, speed: Speed, coding: Coding, batch_size: i
 
 def run_jobs(stylizer: Stylizer, jobs: list[Job], options: StylizeOptions, talk: Talk) -> int:
     """Do the jobs with a progress bar each, say what became of them, return the exit code."""
-    from vtoon.batch import SKIPPED, one_line, stylize_all, table
+    from vtoon.pipeline.batch import SKIPPED, one_line, stylize_all, table
 
     @contextmanager
     def watch(job: Job) -> Iterator:

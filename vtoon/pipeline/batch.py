@@ -14,9 +14,9 @@ import numpy as np
 
 from vtoon.errors import VtoonError, describe
 from vtoon.image import colour_profile, load_image, save_image
-from vtoon.jobs import Job
-from vtoon.placement import Placement
-from vtoon.stylize import Progress, StylizeOptions, Stylizer, first_face
+from vtoon.pipeline.jobs import Job
+from vtoon.pipeline.placement import Placement
+from vtoon.pipeline.stylize import Progress, StylizeOptions, Stylizer, first_face
 from vtoon.system.target import Target
 from vtoon.types import Frame, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter

@@ -22,7 +22,7 @@ from vtoon.painters.builtin import BuiltinPainter
 from vtoon.painters.engine import DTYPES, Engine, Job, Painter, pick_device, pick_dtype
 from vtoon.painters.onnx import OnnxModel, OnnxPainter
 from vtoon.painters.published import Companions, PublishedModel, PublishedPainter
-from vtoon.placement import PUBLISHED_EYES, Crop, Full, PassThrough, Paste, Placement, Region, wanted_eyes
+from vtoon.pipeline.placement import PUBLISHED_EYES, Crop, Full, PassThrough, Paste, Placement, Region, wanted_eyes
 from vtoon.system.clock import StageClock
 from vtoon.types import Frame, Landmarks, Rendered, Style, TrackedFace, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter, batched, prefetch
