@@ -10,7 +10,7 @@ import torch
 from small import ROWS, save_codes
 
 import vtoon
-from vtoon.demo_types import STYLE_TYPES, auto_batch
+from vtoon.compat.demo_types import STYLE_TYPES, auto_batch
 from vtoon.painters.engine import pick_device
 from vtoon.pipeline.stylize import load
 from vtoon.video import VideoReader

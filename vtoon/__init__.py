@@ -11,7 +11,7 @@ def __getattr__(name: str):
 
         return getattr(stylize, name)
     if name == "Model":
-        from vtoon.demo_model import Model
+        from vtoon.compat.demo_model import Model
 
         return Model
     if name == "VtoonError":

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from vtoon.demo_types import CPU_FRAMES, FIRST_TYPE, GPU_FRAMES, STYLE_TYPES, auto_batch, find_type
+from vtoon.compat.demo_types import CPU_FRAMES, FIRST_TYPE, GPU_FRAMES, STYLE_TYPES, auto_batch, find_type
 from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector, crop_face, published_crop
 from vtoon.image import as_image

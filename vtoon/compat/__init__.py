@@ -1,0 +1,1 @@
+"""What notebooks written for VToonify's demo import."""
