@@ -1,0 +1,5 @@
+"""The public path of `StylizeOptions`, which scripts import from here; the code is in vtoon/pipeline/stylize.py."""
+
+from vtoon.pipeline.stylize import Progress, StylizeOptions, Stylizer, Summary, load
+
+__all__ = ["Progress", "StylizeOptions", "Stylizer", "Summary", "load"]
