@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import torch.multiprocessing as mp
 
-from vtoon.train.distributed import any_rank, average_gradients, init_distributed, main_first, rank
+from vtoon.train.distributed import any_rank, average_gradients, init_distributed, leave_distributed, main_first, rank
 
 
 def process(index: int, folder: str) -> None:
@@ -23,6 +23,7 @@ def process(index: int, folder: str) -> None:
     average_gradients([p])
     assert p.grad.tolist() == [0.5] * 3
     assert any_rank(index == 1) and not any_rank(False)
+    leave_distributed()
     Path(folder, f"done{index}").touch()
 
 

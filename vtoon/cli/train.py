@@ -14,7 +14,7 @@ import tyro
 from vtoon.errors import VtoonError
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.painters.engine import pick_dtype
-from vtoon.train.distributed import init_distributed, main_first
+from vtoon.train.distributed import init_distributed, leave_distributed, main_first
 from vtoon.train.init import unit_variance_
 from vtoon.train.looks import LOOKS, PALETTES, RAMPS, finish
 from vtoon.train.paired import prepare_pairs
@@ -142,3 +142,4 @@ def main() -> None:
         train(tyro.cli(TrainArgs, config=(tyro.conf.FlagConversionOff,), use_underscores=True))
     except VtoonError as error:
         raise SystemExit(f"error: {error}") from None
+    leave_distributed()

@@ -23,6 +23,13 @@ def init_distributed(device: str) -> str:
     return device
 
 
+def leave_distributed() -> None:
+    """All processes end together: gloo's threads abort a process that leaves while others still talk to it."""
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
+
+
 @contextmanager
 def main_first() -> Iterator[None]:
     """The main process does it first, the others after it: they then find what it has cached."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +17,8 @@ from vtoon.errors import VtoonError
 from vtoon.image import save_image
 from vtoon.system.signals import handling
 from vtoon.train.distributed import any_rank, average_gradients, is_main
+from vtoon.train.log import Log
+from vtoon.train.state import load_state, save_state
 
 Batch = Any
 MAX_GRADIENT = 1.0  # norm over a phase's parameters: one odd batch must not undo an hour
@@ -33,6 +33,8 @@ class Phase:
     optimizer: Optimizer  # only its parameters get gradients
     every: int = 1  # lazy regularisation: every n-th step, times n
     start: int = 0  # first step that runs it
+    max_norm: float | None = MAX_GRADIENT  # of its gradient; None: as it is
+    scaler: torch.amp.GradScaler | None = None  # of the loss, where gradients are in fp16; part of the recipe's state
 
     def due(self, step: int) -> bool:
         return step >= self.start and step % self.every == 0
@@ -52,7 +54,7 @@ class Recipe(Protocol):
     def next_batch(self, step: int) -> Batch: ...
     def end_step(self, step: int) -> None: ...
     def preview(self) -> np.ndarray: ...
-    def export(self, path: Path, step: int) -> None: ...
+    def export(self, folder: Path, step: int) -> None: ...  # what inference takes, complete or not at all
     def close(self) -> None: ...
 
 
@@ -60,46 +62,63 @@ class Recipe(Protocol):
 class TrainOptions:
     """How long, how often and where."""
 
-    folder: Path
+    folder: Path  # of the run: state.pt, log.jsonl, curves, what is exported
     steps: int
     log_every: int = 50
     preview_every: int = 500
     save_every: int = 500
+    save_begin: int = 0  # no export before this step; the state is kept all the same
+    accumulate: int = 1  # parts that a batch is gone through in: less memory, the same gradient
+    previews: str = "preview_{step:06d}.jpg"  # in the folder, or an own path
+    resume: bool = True
 
 
-def run_phase(phase: Phase, batch: Batch) -> dict[str, float]:
+def run_phase(phase: Phase, batch: Batch, accumulate: int = 1) -> dict[str, float]:
     """Loss, backward, average over ranks, step. Returns each term's value."""
     phase.optimizer.zero_grad(set_to_none=True)
     for p in phase.parameters:
         p.requires_grad_(True)
-    terms = phase.loss(batch)
-    (sum(terms.values()) * phase.every).backward()
-    average_gradients(phase.parameters)
-    torch.nn.utils.clip_grad_norm_(phase.parameters, MAX_GRADIENT)
-    phase.optimizer.step()
+    values: dict[str, float] = {}
+    for part in parts_of(batch, accumulate):
+        terms = phase.loss(part)
+        loss = sum(terms.values()) * (phase.every / accumulate)
+        (phase.scaler.scale(loss) if phase.scaler else loss).backward()
+        for name, value in terms.items():
+            values[name] = values.get(name, 0.0) + float(value.detach()) / accumulate
+    _step(phase)
     for p in phase.parameters:
         p.requires_grad_(False)
-    return {f"{phase.name}/{name}": float(value.detach()) for name, value in terms.items()}
+    return {f"{phase.name}/{name}": value for name, value in values.items()}
 
 
-def save_state(recipe: Recipe, step: int, path: Path) -> None:
-    """Everything of a run, written beside and renamed: a killed run leaves the last complete state."""
-    state = {name: part.state_dict() for name, part in recipe.state.items()}
-    part = path.with_suffix(".part")
-    torch.save({"step": step, "rng": torch.get_rng_state(), "about": recipe.about, "state": state}, part)
-    os.replace(part, path)
+def _step(phase: Phase) -> None:
+    average_gradients(phase.parameters)
+    if phase.scaler:
+        phase.scaler.unscale_(phase.optimizer)
+    if phase.max_norm is not None:
+        torch.nn.utils.clip_grad_norm_(phase.parameters, phase.max_norm)
+    if phase.scaler:
+        phase.scaler.step(phase.optimizer)
+        phase.scaler.update()
+    else:
+        phase.optimizer.step()
 
 
-def load_state(recipe: Recipe, path: Path) -> int:
-    """Restore a run; returns the number of steps done. Raises VtoonError where it is another training's."""
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    for name, wanted in recipe.about.items():
-        if (got := saved.get("about", {}).get(name)) != wanted:
-            raise VtoonError(f"{path}: a training with {name} {got}, not {wanted}; give yours another --name")
-    for name, part in recipe.state.items():
-        part.load_state_dict(saved["state"][name])
-    torch.set_rng_state(saved["rng"])
-    return saved["step"]
+def parts_of(batch: Batch, count: int) -> Iterator[Batch]:
+    """Every `count`-th sample of a dataclass of tensors, beginning with the first, the second, ...
+
+    Taken so, a discriminator's groups of four (sample i is in group i mod N / 4) stay together: parts of four samples
+    give the gradient of the whole.
+    """
+    if count == 1:
+        yield batch
+        return
+    if not is_dataclass(batch):
+        raise TypeError(f"a batch that is gone through in parts must be a dataclass, got {type(batch).__name__}")
+    tensors = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    tensors = {name: value for name, value in tensors.items() if isinstance(value, Tensor) and value.ndim}
+    for k in range(count):
+        yield replace(batch, **{name: value[k::count] for name, value in tensors.items()})
 
 
 def fit(recipe: Recipe, options: TrainOptions) -> int:
@@ -107,10 +126,10 @@ def fit(recipe: Recipe, options: TrainOptions) -> int:
 
     SIGTERM and Ctrl-C save and stop; the same command then goes on as if nothing had happened.
     """
-    options.folder.mkdir(parents=True, exist_ok=True)
+    _make_folders(options)
     state_file = options.folder / "state.pt"
-    step = load_state(recipe, state_file) if state_file.exists() else 0
-    log, stop = _Log(options.folder, step), []
+    step = load_state(recipe, state_file) if options.resume and state_file.exists() else 0
+    log, stop = Log(options.folder, step, options.steps, options.log_every), []
 
     def noted(number: int, _: object) -> None:
         stop.append(number)  # the step that runs is finished first; a second Ctrl-C ends at once
@@ -123,62 +142,37 @@ def fit(recipe: Recipe, options: TrainOptions) -> int:
         recipe.close()
         log.close()
     if is_main():
-        save_state(recipe, step, state_file)
-        recipe.export(options.folder / "model.safetensors", step)
+        _save(recipe, options, step)
     return step
 
 
-def _steps(recipe: Recipe, options: TrainOptions, step: int, stop: list, log: _Log) -> int:
+def _steps(recipe: Recipe, options: TrainOptions, step: int, stop: Sequence[int], log: Log) -> int:
     """Whole steps only, from `step` on; returns the number of steps done."""
     while step < options.steps and not any_rank(bool(stop)):
         batch = recipe.next_batch(step)
         terms: dict[str, float] = {}
         for phase in recipe.phases:
             if phase.due(step):
-                terms |= run_phase(phase, batch)
+                terms |= run_phase(phase, batch, options.accumulate)
         recipe.end_step(step)
         step += 1
-        log.add(step, terms, options)
+        log.add(step, terms)
         if is_main() and (step % options.preview_every == 0 or step == options.steps):
-            save_image(options.folder / f"preview_{step:06d}.jpg", recipe.preview())
-        if is_main() and step % options.save_every == 0:
-            save_state(recipe, step, options.folder / "state.pt")
-            recipe.export(options.folder / "model.safetensors", step)
+            save_image(options.folder / options.previews.format(step=step), recipe.preview())
+        if is_main() and step % options.save_every == 0 and step < options.steps:
+            _save(recipe, options, step)
     return step
 
 
-class _Log:
-    """Means of the terms since the last line, to the terminal and to TensorBoard where it is installed."""
+def _save(recipe: Recipe, options: TrainOptions, step: int) -> None:
+    save_state(recipe, step, options.folder / "state.pt")
+    if step >= min(options.save_begin, options.steps):
+        recipe.export(options.folder, step)
 
-    def __init__(self, folder: Path, step: int) -> None:
-        self.sums: dict[str, list[float]] = {}
-        self.started, self.first = time.monotonic(), step
-        self.writer = None
-        if is_main():
-            try:
-                from torch.utils.tensorboard import SummaryWriter
 
-                self.writer = SummaryWriter(folder)
-            except ImportError:
-                print('no TensorBoard: pip install "vtoon[train]" for curves')
-
-    def add(self, step: int, terms: dict[str, float], options: TrainOptions) -> None:
-        for name, value in terms.items():
-            self.sums.setdefault(name, []).append(value)
-        if step % options.log_every and step != options.steps:
-            return
-        means = {name: float(np.mean(values)) for name, values in self.sums.items()}
-        self.sums.clear()
-        if not np.isfinite(list(means.values())).all():
-            raise VtoonError(f"step {step}: the loss is not finite ({means}); lower --lr or resume an earlier state")
-        if not is_main():
-            return
-        rate = (time.monotonic() - self.started) / (step - self.first)
-        print(f"{step:6d}/{options.steps}  {rate:.2f} s/step  " + "  ".join(f"{k} {v:.4f}" for k, v in means.items()))
-        for name, value in means.items():
-            if self.writer:
-                self.writer.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        if self.writer:
-            self.writer.close()
+def _make_folders(options: TrainOptions) -> None:
+    for folder in (options.folder, (options.folder / options.previews).parent):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise VtoonError(f"{folder}: the folder cannot be made ({error.strerror})") from None

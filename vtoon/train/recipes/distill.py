@@ -30,6 +30,7 @@ from vtoon.train.trainer import Phase
 from vtoon.video import prefetch
 from vtoon.weights.checkpoint import save_checkpoint
 
+MODEL_FILE = "model.safetensors"  # in the run's folder
 EQUALIZED = (EqualLinear, EqualConv2d, ModulatedConv2d, StyleCodes)
 FIELD_WEIGHT = 20.0  # fields are a few hundredths of the distance between the eyes
 FEATURES = [PARTS.index(name) for name in ("eyes", "mouth", "drawn")]
@@ -239,8 +240,8 @@ class VToonifyDistill:
         rows = [[p.photo for p in pairs], [p.drawing for p in pairs], list(result)]
         return np.concatenate([grid([row[:8] for row in rows]), grid([row[8:] for row in rows])])
 
-    def export(self, path: Path, step: int) -> None:
-        save_checkpoint(path, self.ema.module, self.provenance(step))
+    def export(self, folder: Path, step: int) -> None:
+        save_checkpoint(folder / MODEL_FILE, self.ema.module, self.provenance(step))
 
 
 def parameter_groups(model: BuiltinVToonify, lr: float) -> list[dict]:
