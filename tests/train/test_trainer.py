@@ -205,7 +205,9 @@ def test_not_finite_loss_stops_with_one_line(teacher, tmp_path):
 
 
 def test_state_of_another_recipe_is_refused(teacher, tmp_path):
-    torch.save({"step": 1, "rng": {"cpu": torch.get_rng_state(), "cuda": []}, "state": {"other": {}}}, tmp_path / "state.pt")
+    torch.save(
+        {"step": 1, "rng": {"cpu": torch.get_rng_state(), "cuda": []}, "state": {"other": {}}}, tmp_path / "state.pt"
+    )
     with pytest.raises(VtoonError, match="other"):
         fit(recipe(teacher), TrainOptions(tmp_path, 6))
 
