@@ -1,5 +1,6 @@
 """StyleGAN2's building blocks in plain PyTorch: nothing to compile."""
 
+from vtoon.ops.affine import affine_resample
 from vtoon.ops.fir import Blur, Upsample, doubled, fir_kernel, upfirdn2d
 from vtoon.ops.layers import (
     ConvLayer,
@@ -24,6 +25,7 @@ __all__ = [
     "ModulatedConv2d",
     "PixelNorm",
     "Upsample",
+    "affine_resample",
     "arithmetic",
     "channels_last_",
     "doubled",
