@@ -7,6 +7,7 @@ import sys
 import tyro
 
 import vtoon
+from vtoon.cli.align import Align, Detect
 from vtoon.cli.bench import Bench
 from vtoon.cli.common import Talk, guard
 from vtoon.cli.convert import Convert
@@ -24,6 +25,8 @@ COMMANDS = {
     "parse": Parse,
     "convert": Convert,
     "export": Export,
+    "align": Align,
+    "detect": Detect,
 }
 ABOUT = "Face video stylization. `vtoon COMMAND --help` tells more; `vtoon --version` prints the version."
 

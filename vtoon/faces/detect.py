@@ -52,7 +52,7 @@ class FaceDetector:
         if effort >= WIDE:
             found = _merge(found + self._scan(image, WIDE_SIDE))
         if effort >= THOROUGH and not found:
-            found = self._tilted(image) or self._deep(image)
+            found = self._tilted(image) or self.deep(image)
         return sorted(found, key=lambda pose: -pose.side)
 
     def landmarks(self, image: np.ndarray, pose: FacePose) -> Landmarks | None:
@@ -82,8 +82,9 @@ class FaceDetector:
     def _tilted(self, image: np.ndarray) -> list[FacePose]:
         return _merge([pose for angle in TILTS for pose in self._scan(image, QUICK_SIDE, angle)])
 
-    def _deep(self, image: np.ndarray) -> list[FacePose]:
-        picture, scale = _resized(image, MMOD_SIDE)
+    def deep(self, image: np.ndarray, side: int = MMOD_SIDE) -> list[FacePose]:
+        """Boxes that MMOD sees in the picture with a long side of `side` px: half a second at 320, with its square."""
+        picture, scale = _resized(image, side)
         if min(picture.shape[:2]) < MMOD_LEAST:
             return []
         picture = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
