@@ -26,9 +26,18 @@ from vtoon.pipeline.stylize import StylizeOptions, Stylizer, load
 from vtoon.types import Frame, TrackedFace, TrackedFrame
 
 
+@pytest.fixture(scope="module")
+def loaded(published_folder) -> PublishedModel:
+    """Read once, with its parsing network; not to be drawn with."""
+    model = PublishedModel(published_folder / "vtoonify_d_x" / "vtoonify_s_d.pt")
+    assert model.parser
+    return model
+
+
 @pytest.fixture
-def stylizer(published_folder, small_encoder) -> Stylizer:
-    return load(published_folder / "vtoonify_d_x" / "vtoonify_s_d.pt", "cpu")
+def stylizer(loaded, small_encoder) -> Stylizer:
+    """A model of each test's own."""
+    return Stylizer(copy.deepcopy(loaded), "cpu")
 
 
 @torch.no_grad()
