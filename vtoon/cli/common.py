@@ -21,12 +21,12 @@ from tyro.conf import FlagCreatePairsOff, arg
 
 from vtoon.errors import VtoonError, describe
 from vtoon.system.signals import STOPPING, handling
+from vtoon.system.tree import ROOT
 
 Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]  # off, and `--name` turns it on
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Companion = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]  # of a published model
 FAILED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 130, 141, 143  # 128 + the signal's number, as shells do
-ROOT = Path(__file__).parents[2]
 DEMO_CLIP = ROOT / "data" / "demo.mp4"
 DEMO_SCRIPT = ROOT / "scripts" / "make_demo_clip.py"
 
