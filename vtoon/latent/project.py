@@ -151,6 +151,6 @@ def _terms(
 
 
 def psnr(images: Tensor, targets: Tensor) -> Tensor:
-    """[N] dB, of pictures in [-1, 1]."""
-    error = F.mse_loss(images.clamp(-1, 1), targets, reduction="none").mean((1, 2, 3))
+    """[N] dB; what leaves [-1, 1] is cut off."""
+    error = F.mse_loss(images.clamp(-1, 1), targets.clamp(-1, 1), reduction="none").mean((1, 2, 3))
     return 10 * torch.log10(4 / error.clamp_min(1e-10))
