@@ -56,16 +56,17 @@ def high(generators) -> Sampler:
     return load_sampler(generators["high"], "cpu")
 
 
+COLOURS = {"photo": (0.1, 0.1, 0.1), "red": (1.0, -0.5, -0.5), "blue": (-0.5, -0.5, 1.0)}
+
+
 class TinyScorer:
     """Stands in for CLIP: pictures and texts by their mean colour."""
-
-    COLOURS = {"photo": (0.1, 0.1, 0.1), "red": (1.0, -0.5, -0.5), "blue": (-0.5, -0.5, 1.0)}
 
     def embed_images(self, images: torch.Tensor) -> torch.Tensor:
         return images.mean((2, 3))
 
     def embed_texts(self, texts) -> torch.Tensor:
-        return torch.tensor([self.COLOURS[text] for text in texts])
+        return torch.tensor([COLOURS[text] for text in texts])
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vtoon.errors import VtoonError
-from vtoon.latent.blend import blend_sheet, block_shares, blended, parse_layers
+from vtoon.latent.blend import blend_sheet, blended, block_shares, parse_layers
 from vtoon.latent.mix import mixed
 from vtoon.latent.morph import EASINGS, slerp, walk
 from vtoon.latent.sampler import load_codes, parse_numbers, parse_rows, parse_seeds, save_codes

@@ -87,6 +87,7 @@ class Blend:
 
     def _parents(self) -> tuple[Sampler, Sampler]:
         from vtoon.latent.sampler import load_sampler
+        from vtoon.weights.blend import check_relatives
 
         low, high = self.low or self.lower_res_pkl, self.high or self.higher_res_pkl
         if low is None or high is None:
@@ -94,7 +95,9 @@ class Blend:
         parents = [load_sampler(path, "cpu") for path in (low, high)]
         if self.model_res and self.model_res != parents[0].size:
             raise VtoonError(f"{low}: draws {parents[0].size} px, not the {self.model_res} of --model_res")
-        return tuple(reversed(parents) if self.reverse else parents)
+        parents = parents[::-1] if self.reverse else parents
+        check_relatives(*(parent.net.state_dict() for parent in parents))
+        return parents[0], parents[1]
 
     def _sheet(self, low: Sampler, high: Sampler, seeds: list[int]) -> None:
         from vtoon.image import save_image

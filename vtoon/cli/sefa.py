@@ -76,6 +76,8 @@ class Sefa:
         rows = parse_rows(self.layers, sampler.rows)
         found = load_factor(self.factor, sampler) if self.factor else directions_of(sampler, rows)
         check_indices(self.index, found)
+        if self.directions and not 1 <= self.count <= len(found):
+            raise VtoonError(f"count is {self.count}; it must be 1 to {len(found)}")
         shown = [sampler]
         if self.ckpt2:
             shown.append(load_sampler(self.ckpt2, self.device))
@@ -84,8 +86,6 @@ class Sefa:
             save_factor(self.output / "factor.pt", found, sampler.path)
             self._say(f"{self.output / 'factor.pt'}: {len(found)} directions of layers {self.layers}")
         if self.directions:
-            if not 1 <= self.count <= len(found):
-                raise VtoonError(f"count is {self.count}; it must be 1 to {len(found)}")
             save_directions(self.directions, self.length * found[: self.count], sampler.rows)
             self._say(f"{self.directions}: {self.count} directions of length {self.length:g}")
         for index in self.index:
