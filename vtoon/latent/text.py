@@ -7,8 +7,10 @@ A scorer puts pictures and texts into one space. OpenCLIP is one (extra [text]);
 from __future__ import annotations
 
 import copy
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -45,8 +47,9 @@ class OpenClip:
         if os.sep in weights and not Path(weights).is_file():
             raise VtoonError(f"{weights}: no such file of CLIP weights")
         try:
-            self._net = open_clip.create_model(model, pretrained=weights).to(device).eval().requires_grad_(False)
-            self._words = open_clip.get_tokenizer(model)
+            with _quiet():
+                self._net = open_clip.create_model(model, pretrained=weights).to(device).eval().requires_grad_(False)
+                self._words = open_clip.get_tokenizer(model)
         except Exception as error:  # the hub's, urllib's, open_clip's own: they share no base class
             raise VtoonError(
                 f"CLIP {model}, weights {weights!r}, cannot be had ({describe(error)[:120]}); "
@@ -65,6 +68,17 @@ class OpenClip:
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         return self._net.encode_text(self._words(list(texts)).to(self._device))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Others' loggers say every failed attempt twice; what comes of it is said once, by us."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def move_latent(
