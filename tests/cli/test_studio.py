@@ -182,6 +182,7 @@ BAD = [
     (["project", "WALL", "--ckpt", "A", "--init", "encoder"], "needs the encoder's file"),
     (["project", "WALL", "--ckpt", "A", "--no-align", "--encoder", "A"], "this is a file for"),
     (["project", "WALL", "--ckpt", "A", "--steps", 0], "steps is 0"),
+    (["project", "WALL", "--ckpt", "A", "--no-align", "-o", "IN.pt"], "cannot be a folder"),
     (["toonify", "--ckpt", "A"], "no photo"),
     (["toonify", "WALL", "--ckpt", "A"], "no face was found"),
     (["toonify", "WALL", "--ckpt", "LARGE", "--base", "A"], "takes latents"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from vtoon.cli.common import FAILED, Device, Flag, Talk, say_error, show_notices
-from vtoon.cli.studio import Codes, Folder, generator_of, steps
+from vtoon.cli.studio import Codes, Folder, generator_of, ready, steps
 from vtoon.errors import VtoonError
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ class Project:
         sampler = generator_of(self.ckpt, None, self.device)
         faces = [aligned(path, sampler.size, self.align) for path in images]
         start = encode(self.encoder, faces, sampler, self.encoder_space) if self.encoder else None
+        ready(self.output)
         places = self._places(images)
         with ExitStack() as stack:
             bar = stack.enter_context(steps("project", options.steps, self.messages.quiet))
@@ -197,6 +198,7 @@ class Toonify:
         toon = generator_of(self.ckpt, None, self.device)
         base = load_sampler(self.base, self.device) if self.base else toon
         check_pair(base, toon)
+        ready(self.output)
         code = 0
         for photo, stem in unique_stems([str(path) for path in self.images]).items():
             try:

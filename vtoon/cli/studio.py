@@ -40,6 +40,14 @@ def writable(path: Path, suffixes: tuple[str, ...], overwrite: bool = True) -> P
     return path
 
 
+def ready(folder: Path) -> None:
+    """Make the folder for results, before the work. Raises VtoonError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VtoonError(f"{folder}: cannot be a folder for results ({error.strerror})") from None
+
+
 def check_frames(frames: int, rate: int = 25) -> None:
     """Raises VtoonError for a video without frames or rate."""
     if not 1 <= frames <= 100_000 or not 1 <= rate <= 240:

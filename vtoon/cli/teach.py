@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from vtoon.cli.common import Device, Flag, Talk, show_notices
-from vtoon.cli.studio import Ckpt, Codes, Folder, OldCkpt, generator_of, steps, writable
+from vtoon.cli.studio import Ckpt, Codes, Folder, OldCkpt, generator_of, ready, steps, writable
 from vtoon.errors import VtoonError
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Styleclip:
         sampler = generator_of(self.ckpt, self.network, self.device)
         codes = load_codes(self.projected_w, sampler) if self.projected_w else sampler.latents(seeds, self.trunc)
         scorer = self.clip.scorer(sampler.device)
+        ready(self.output)
         with steps("styleclip", self.steps, self.messages.quiet) as watch:
             moved = move_latent(sampler, codes, self.text, scorer, self.steps, self.lr, self.l2_lambda, watch)
         columns = [sampler.pictures(strengthened(codes, moved, s)) for s in (0.0, *strengths)]
