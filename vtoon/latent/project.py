@@ -21,7 +21,6 @@ from vtoon.models.stylegan2 import truncate
 from vtoon.ops.inversion import noise_regularize, normalize_noise_, ramped
 
 SPREAD_SAMPLES = 4096  # z drawn for the standard deviation of w
-NAMES = {"perceptual": "perceptual distance", "pixel": "pixels", "identity": "identity"}
 
 
 @dataclass(frozen=True)
@@ -79,32 +78,26 @@ def project(
     """
     dice = torch.Generator().manual_seed(options.seed)
     code, spread = _start(sampler, len(targets), options, start, dice)
-    maps = [noise.repeat(len(targets), 1, 1, 1) for noise in _stored_noise(sampler)]
     free = options.noise_regularize > 0
-    for tensor in (code, *(maps if free else ())):
-        tensor.requires_grad_(True)
-    optimizer = torch.optim.Adam([code, *(maps if free else ())], betas=(0.9, 0.999))
+    maps = [noise.repeat(len(targets), 1, 1, 1).requires_grad_(free) for noise in _stored_noise(sampler)]
+    optimizer = torch.optim.Adam([code, *(maps if free else ())])
     wanted = _wanted(targets, likeness)
     terms: dict[str, Tensor] = {}
     for step in range(options.steps):
         share = step / options.steps
-        for group in optimizer.param_groups:
-            group["lr"] = options.lr * ramped(share)
+        optimizer.param_groups[0]["lr"] = options.lr * ramped(share)
         jitter = spread * options.noise * max(0.0, 1 - share / options.noise_ramp) ** 2
         w = code + jitter * torch.randn(code.shape, generator=dice).to(code.device)
         images = sampler.net(w.expand(-1, sampler.rows, -1), maps)
         watch(step, images)
         terms = _terms(images, targets, wanted, options, likeness, identity)
-        if options.space == "w+" and options.near:
-            terms["near"] = options.near * ((code - code.mean(1, keepdim=True)) / spread).square().mean((1, 2))
+        terms |= _near(code, spread, options)
         loss = sum(term.sum() for term in terms.values())
-        if free:
-            loss = loss + options.noise_regularize * noise_regularize(maps)
+        loss = loss + options.noise_regularize * noise_regularize(maps) if free else loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if free:
-            normalize_noise_(maps)
+        normalize_noise_(maps if free else ())
     w_plus = code.detach().expand(-1, sampler.rows, -1).contiguous()
     return Projection(w_plus, sampler.draw(w_plus), {name: term.detach() for name, term in terms.items()})
 
@@ -119,7 +112,7 @@ def _start(
         code = sampler.mean.expand(count, sampler.rows, -1) if start is None else start
         code = truncate(code, sampler.mean, 1.0 if start is None else options.truncation)
         code = code.mean(1, keepdim=True) if options.space == "w" else code
-    return code.clone(), spread.clamp_min(1e-6)
+    return code.clone().requires_grad_(True), spread.clamp_min(1e-6)
 
 
 def _stored_noise(sampler: Sampler) -> list[Tensor]:
@@ -148,6 +141,13 @@ def _terms(
     if options.identity and identity:
         terms["identity"] = options.identity * identity.distance(images)
     return terms
+
+
+def _near(code: Tensor, spread: Tensor, options: ProjectOptions) -> dict[str, Tensor]:
+    """How far the rows of w+ are from one another (after the delta term of Tov et al. 2021, e4e), weighted, [N]."""
+    if options.space == "w" or not options.near:
+        return {}
+    return {"near": options.near * ((code - code.mean(1, keepdim=True)) / spread).square().mean((1, 2))}
 
 
 def psnr(images: Tensor, targets: Tensor) -> Tensor:
