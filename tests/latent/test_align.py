@@ -93,7 +93,15 @@ def test_a_picture_that_is_one_face_counts_with_its_own_side():
     assert measured(100, np.zeros((256, 256, 3))) == 100
 
 
-@pytest.mark.parametrize("name", LOOKS)
+def test_the_tilted_look_finds_a_lying_head(detector, portrait):
+    turn = cv2.getRotationMatrix2D((160, 130), 40, 1.0)
+    lying = cv2.warpAffine(portrait, turn, (320, 320))
+    (plain,), (found,) = detector.detect(portrait), LOOKS["hog, tilted"](detector, lying)
+    where = plain.points @ turn[:, :2].T + turn[:, 2]
+    assert np.abs(found.points - where).mean() < 0.15 * plain.eye_distance
+
+
+@pytest.mark.parametrize("name", [name for name in LOOKS if name != "hog, tilted"])
 def test_each_harder_look_gives_the_points_of_the_plain_one(detector, portrait, name):
     (plain,) = detector.detect(portrait)
     (found,) = LOOKS[name](detector, portrait)

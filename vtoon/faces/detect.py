@@ -52,7 +52,7 @@ class FaceDetector:
         if effort >= WIDE:
             found = _merge(found + self._scan(image, WIDE_SIDE))
         if effort >= THOROUGH and not found:
-            found = self._tilted(image) or self.deep(image)
+            found = self.tilted(image) or self.deep(image)
         return sorted(found, key=lambda pose: -pose.side)
 
     def landmarks(self, image: np.ndarray, pose: FacePose) -> Landmarks | None:
@@ -79,7 +79,8 @@ class FaceDetector:
         boxes, _, _ = self._hog.run(picture, 0, 0.0)
         return [_returned(_pose(box), back, scale, angle) for box in boxes]
 
-    def _tilted(self, image: np.ndarray) -> list[FacePose]:
+    def tilted(self, image: np.ndarray) -> list[FacePose]:
+        """Boxes of heads that lie to one side, 40 ms."""
         return _merge([pose for angle in TILTS for pose in self._scan(image, QUICK_SIDE, angle)])
 
     def deep(self, image: np.ndarray, side: int = MMOD_SIDE) -> list[FacePose]:
