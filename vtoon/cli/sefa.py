@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from vtoon.latent.sampler import Sampler
 
+GAP = 24  # px between the sheets of two generators
 File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
 
 
@@ -102,7 +103,8 @@ class Sefa:
         codes = samplers[0].latents(range(self.seed, self.seed + self.samples), self.trunc)
         sheets = [direction_sheet(s, codes.to(s.device), direction, self.degree, rows) for s in samplers]
         path = self.output / f"direction_{index:02d}.png"
-        save_image(path, np.hstack(sheets))
+        between = np.full((sheets[0].shape[0], GAP, 3), 255, np.uint8)
+        save_image(path, np.hstack([part for sheet in sheets for part in (between, sheet)][1:]))
         self._say(f"{path}: direction {index}, {-self.degree:+g} to {self.degree:+g}")
         if self.video:
             path = path.with_suffix(".mp4")
