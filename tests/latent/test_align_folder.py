@@ -76,6 +76,13 @@ def test_many_processes_give_the_rows_of_one(tmp_path, portrait):
     assert one == two and sum(bool(row.output) for row in one) == 3
 
 
+def test_what_an_earlier_run_has_aligned_is_no_input(tmp_path, portrait):
+    save_image(tmp_path / "in" / "a.png", portrait)
+    for _ in range(2):
+        rows = align_all([tmp_path / "in"], tmp_path / "in" / "aligned", OPTIONS, 1)
+        assert [row.source for row in rows] == [str(tmp_path / "in" / "a.png")]
+
+
 def test_small_faces_and_all_but_the_largest_are_left_out(tmp_path, portrait):
     small = cv2.resize(portrait, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     both = np.zeros((320, 480, 3), np.uint8)
