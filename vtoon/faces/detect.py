@@ -65,7 +65,7 @@ class FaceDetector:
         if effort >= WIDE:
             found = _merge(found + self._scan(image, WIDE_SIDE))
         if effort >= THOROUGH and not found:
-            found = self._tilted(image) or self.deep(image)
+            found = self.tilted(image) or self.deep(image)
         return sorted(found, key=lambda pose: -pose.side)
 
     def landmarks(self, image: np.ndarray, pose: FacePose) -> Landmarks | None:
@@ -91,7 +91,8 @@ class FaceDetector:
         back = cv2.invertAffineTransform(turn)
         return [_returned(_pose(box), back, scale, angle) for box in _hog(picture, 0.0)]
 
-    def _tilted(self, image: np.ndarray) -> list[FacePose]:
+    def tilted(self, image: np.ndarray) -> list[FacePose]:
+        """Boxes of heads that lie to one side, 40 ms."""
         return _merge([pose for angle in TILTS for pose in self._scan(image, QUICK_SIDE, angle)])
 
     def deep(self, image: np.ndarray, side: int = MMOD_SIDE) -> list[FacePose]:

@@ -1,7 +1,7 @@
 """Finding faces where time does not matter, drawn ones too: they are missed more often, so they are looked at twice.
 
-Detectors: those of `FaceDetector`. What else is tried on a picture without a face: its mirror image, strokes softened,
-grey with the contrast evened out, a margin round it (a head that fills the picture), and MMOD at other sizes.
+Detectors: those of `FaceDetector`. What else is tried on a picture without a face: tilted heads, its mirror image,
+strokes softened, grey with the contrast evened out, a margin round it (a head that fills it), and MMOD at other sizes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from vtoon.faces.detect import QUICK, THOROUGH, WIDE, FaceDetector
+from vtoon.faces.detect import QUICK, WIDE, FaceDetector
 from vtoon.types import Landmarks
 
 Detector = Literal["auto", "mmod", "hog"]
@@ -30,7 +30,7 @@ def search(detector: FaceDetector, image: np.ndarray, how: Detector = "auto") ->
         faces = detector.detect(image, WIDE)
         return faces, "hog" * bool(faces)
     if how == "auto":
-        if faces := detector.detect(image, THOROUGH):
+        if faces := detector.detect(image, WIDE):
             return faces, "hog"
         for name, look in LOOKS.items():
             if faces := look(detector, image):
@@ -46,6 +46,10 @@ def mirrored(face: Landmarks, width: int) -> Landmarks:
     points = face.points[list(MIRRORED)].copy()
     points[:, 0] = width - 1 - points[:, 0]
     return Landmarks(points)
+
+
+def _tilted(detector: FaceDetector, image: np.ndarray) -> list[Landmarks]:
+    return _fitted(detector, image, detector.tilted(image))
 
 
 def _mirror(detector: FaceDetector, image: np.ndarray) -> list[Landmarks]:
@@ -75,6 +79,7 @@ def _fitted(detector: FaceDetector, image: np.ndarray, poses: list) -> list[Land
 
 
 LOOKS: dict[str, Callable[[FaceDetector, np.ndarray], list[Landmarks]]] = {
+    "hog, tilted": _tilted,
     "hog, mirrored": _mirror,
     "hog, softened": _soft,
     "hog, grey": _grey,

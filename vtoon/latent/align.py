@@ -102,12 +102,14 @@ def unique_stems(sources: Sequence[str]) -> dict[str, str]:
     """A name for what is made of each file: its own, and where files share one, with folder and suffix before it."""
     taken = Counter(Path(source).stem for source in sources)
     stems: dict[str, str] = {}
+    used: set[str] = set()
     for source in sources:
         stem, path = Path(source).stem, Path(os.path.abspath(source))
         if taken[stem] > 1:
             stem = "_".join([*path.parts[-3:-1], path.name.replace(".", "_")])
-        while stem in stems.values():
+        while stem in used:
             stem += "_"
+        used.add(stem)
         stems[source] = stem
     return stems
 
@@ -121,17 +123,21 @@ def align_all(
 ) -> list[Row]:
     """Align every face of the inputs into the folder `target`; a report row for each face and each miss.
 
-    `processes`: None for one a CPU core, 1 for none but this. What cannot be read is a row, not the end.
+    `processes`: None for one a CPU core, 1 for none but this. What cannot be read is a row, not the end. What lies in
+    `target` already, from an earlier run, is no input.
     """
-    sources = find_sources(inputs)
+    sources = [source for source in find_sources(inputs) if target.resolve() not in Path(source).resolve().parents]
+    if not sources:
+        raise VtoonError(f"{target}: holds the inputs; give the aligned faces a folder of their own")
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise VtoonError(f"{target}: cannot be made ({error.strerror})") from None
     videos = any(sniffed(source) == "video" for source in sources)
     rows: list[Row] = []
-    tasks = ((picture, target, options) for picture in _pictures(sources, target, options, rows))
-    for done, found in enumerate(_mapped(tasks, processes or os.cpu_count() or 1, len(sources)), start=1):
+    tasks = ((picture, target, options) for picture in _pictures(sources, options, rows))
+    processes = 1 if len(sources) == 1 and not videos else processes or os.cpu_count() or 1
+    for done, found in enumerate(_mapped(tasks, processes), start=1):
         rows += found
         progress(done, None if videos else len(sources))
     order = {source: i for i, source in enumerate(sources)}
@@ -146,11 +152,9 @@ def sniffed(source: str) -> str | None:
         return None
 
 
-def _pictures(sources: Sequence[str], target: Path, options: AlignOptions, rows: list[Row]) -> Iterator[_Picture]:
+def _pictures(sources: Sequence[str], options: AlignOptions, rows: list[Row]) -> Iterator[_Picture]:
     """Still pictures, and of videos the frames worth a look. What is left out here goes to `rows`."""
     for source, stem in unique_stems(sources).items():
-        if os.path.realpath(Path(source).parent) == os.path.realpath(target):
-            raise VtoonError(f"{target}: holds the inputs; give the aligned faces a folder of their own")
         if sniffed(source) == "video":
             yield from _frames(source, stem, options, rows)
         else:
@@ -174,8 +178,8 @@ def _frames(source: str, stem: str, options: AlignOptions, rows: list[Row]) -> I
         rows.append(Row(source, None, "", str(error)))
 
 
-def _mapped(tasks: Iterable[tuple], processes: int, most: int) -> Iterator[list[Row]]:
-    if processes == 1 or most == 1:
+def _mapped(tasks: Iterable[tuple], processes: int) -> Iterator[list[Row]]:
+    if processes == 1:
         yield from (_align(*task) for task in tasks)
         return
     waiting: deque[Future] = deque()

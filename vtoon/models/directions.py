@@ -25,10 +25,10 @@ def eigenvectors(matrix: Tensor) -> Tensor:
 
     Signs are arbitrary; here the largest component is positive, so that every run gives the same ones.
     """
-    values, vectors = torch.linalg.eigh((matrix.T @ matrix).double())
+    values, vectors = torch.linalg.eigh((matrix.T @ matrix).cpu().double())  # MPS has neither
     vectors = vectors.T[values.argsort(descending=True)]
     signs = vectors.gather(1, vectors.abs().argmax(1, keepdim=True)).sign()
-    return (vectors * signs).to(matrix.dtype)
+    return (vectors * signs).to(matrix)
 
 
 def factorize(generator: Generator, rows: Sequence[int] | None = None) -> Tensor:

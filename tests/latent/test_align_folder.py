@@ -76,6 +76,13 @@ def test_many_processes_give_the_rows_of_one(tmp_path, portrait):
     assert one == two and sum(bool(row.output) for row in one) == 3
 
 
+def test_what_an_earlier_run_has_aligned_is_no_input(tmp_path, portrait):
+    save_image(tmp_path / "in" / "a.png", portrait)
+    for _ in range(2):
+        rows = align_all([tmp_path / "in"], tmp_path / "in" / "aligned", OPTIONS, 1)
+        assert [row.source for row in rows] == [str(tmp_path / "in" / "a.png")]
+
+
 def test_small_faces_and_all_but_the_largest_are_left_out(tmp_path, portrait):
     small = cv2.resize(portrait, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     both = np.zeros((320, 480, 3), np.uint8)
@@ -93,7 +100,15 @@ def test_a_picture_that_is_one_face_counts_with_its_own_side():
     assert measured(100, np.zeros((256, 256, 3))) == 100
 
 
-@pytest.mark.parametrize("name", LOOKS)
+def test_the_tilted_look_finds_a_lying_head(detector, portrait):
+    turn = cv2.getRotationMatrix2D((160, 130), 40, 1.0)
+    lying = cv2.warpAffine(portrait, turn, (320, 320))
+    (plain,), (found,) = detector.detect(portrait), LOOKS["hog, tilted"](detector, lying)
+    where = plain.points @ turn[:, :2].T + turn[:, 2]
+    assert np.abs(found.points - where).mean() < 0.15 * plain.eye_distance
+
+
+@pytest.mark.parametrize("name", [name for name in LOOKS if name != "hog, tilted"])
 def test_each_harder_look_gives_the_points_of_the_plain_one(detector, portrait, name):
     (plain,) = detector.detect(portrait)
     (found,) = LOOKS[name](detector, portrait)
