@@ -108,9 +108,10 @@ def load(path: str | Path, *kinds: Kind) -> PublishedFile:
     return file
 
 
-def load_vtoonify(path: str | Path) -> tuple[VToonifyConfig, dict[str, Tensor]]:
-    """A published VToonify: what to build, and the state dict that fills it exactly."""
-    state = load(path, Kind.VTOONIFY_D, Kind.VTOONIFY_T).tensors
+def load_vtoonify(path: str | Path) -> tuple[VToonifyConfig, PublishedFile]:
+    """A published VToonify: what to build, and the file, whose state dict fills it exactly."""
+    file = load(path, Kind.VTOONIFY_D, Kind.VTOONIFY_T)
+    state = file.tensors
     try:
         config = vtoonify_config(state)
         difference = misfit(state, VToonify, config)
@@ -120,7 +121,7 @@ def load_vtoonify(path: str | Path) -> tuple[VToonifyConfig, dict[str, Tensor]]:
         difference = describe(error)
     if difference:
         raise VtoonError(f"{path}: damaged, or not as published ({shown(difference)}); get it again")
-    return config, state
+    return config, file
 
 
 def load_style_codes(path: str | Path) -> dict[str, Tensor]:
