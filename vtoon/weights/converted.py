@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -35,7 +35,7 @@ class VToonifyFile:
     codes: dict[str, Tensor]  # the exemplars in the order of style ids: name -> float32 [1, L, D] in Z+; of a -T none
     special: Specialty | None  # what the name of the published file tells; None: nothing
     provenance: dict[str, str]
-    trained: Trained = Trained()
+    trained: Trained = field(default_factory=Trained)
 
     @property
     def kind(self) -> Kind:
