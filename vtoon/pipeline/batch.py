@@ -120,8 +120,8 @@ def copy_cropped(stylizer: Stylizer, job: Job, options: StylizeOptions) -> None:
         image = load_image(job.source)[0]
         save_image(job.copy, _cropped(stylizer, image, options), **colour_profile(job.source))
         return
-    coding = {"codec": options.codec, "crf": options.crf, "preset": options.preset}
-    with VideoReader(job.source) as reader, VideoWriter(job.copy, like=reader, overwrite=True, **coding) as writer:
+    reader = VideoReader(job.source, part=options.part)
+    with reader, VideoWriter(job.copy, like=reader, overwrite=True, **options.coding) as writer:
         placement = stylizer.place(options, first_face(iter(reader)), (reader.info.height, reader.info.width))
         for frame in reader:
             writer.write(replace(frame, image=_region(placement, frame)))

@@ -11,11 +11,13 @@ import logging
 import math
 import os
 from collections.abc import Iterator
+from fractions import Fraction
 
 import av
 from av.stream import Disposition
 from av.subtitles.subtitle import SubtitleSet
 
+from vtoon.video.part import WHOLE, Part
 from vtoon.video.source import open_source
 
 log = logging.getLogger("vtoon")
@@ -35,12 +37,20 @@ class Tracks:
     pictures and `finish` it. Title, chapters and languages come along.
     """
 
-    def __init__(self, source: str | os.PathLike, output: av.container.OutputContainer) -> None:
-        self._source, self._output = source, output
+    def __init__(
+        self,
+        source: str | os.PathLike,
+        output: av.container.OutputContainer,
+        part: Part = WHOLE,
+        shift: Fraction = Fraction(0),
+        sound: bool = True,
+    ) -> None:
+        """Times begin `shift` s earlier than in the source; what is before is left out, and the sound without `sound`."""
+        self._source, self._output, self._shift = source, output, shift
         self._input = open_source(source)
-        _copy_description(self._input, output)
+        _copy_description(self._input, output, part.whole)
         _say_what_is_left_out(self._input, source)
-        streams = [*self._input.streams.audio, *self._input.streams.subtitles]
+        streams = [*(self._input.streams.audio if sound else ()), *self._input.streams.subtitles]
         self._tracks = {stream.index: track for stream in streams if (track := _track(stream, output, source))}
         kept = [stream for stream in streams if stream.index in self._tracks]
         self._packets = self._input.demux(*kept) if kept else None  # without a stream it would be all of them
@@ -68,7 +78,9 @@ class Tracks:
     def _next(self) -> av.Packet | None:
         try:
             for packet in self._packets:
-                if packet.size and not packet.is_corrupt and _seconds(packet) is not None:
+                if not packet.size or packet.is_corrupt or _seconds(packet) is None:
+                    continue
+                if not self._shift or _moved(packet, self._shift):
                     return packet
         except av.error.FFmpegError as error:
             log.warning("%s: sound and subtitles break off here (%s)", self._source, error.strerror)
@@ -171,9 +183,18 @@ def _takes(container: str, stream: av.stream.Stream) -> bool:
         return False
 
 
-def _copy_description(source: av.container.InputContainer, output: av.container.OutputContainer) -> None:
+def _moved(packet: av.Packet, shift: Fraction) -> bool:
+    """Make a packet `shift` s earlier; returns whether it is still heard or read after the beginning."""
+    ticks = round(shift / packet.time_base)
+    packet.pts, packet.dts = (None if time is None else time - ticks for time in (packet.pts, packet.dts))
+    return _seconds(packet) >= 0
+
+
+def _copy_description(
+    source: av.container.InputContainer, output: av.container.OutputContainer, chapters: bool = True
+) -> None:
     output.metadata.update({key: value for key, value in source.metadata.items() if key not in _CONTAINER_TAGS})
-    if hasattr(output, "set_chapters") and source.chapters():
+    if chapters and hasattr(output, "set_chapters") and source.chapters():
         output.set_chapters(source.chapters())
     for theirs, ours in zip(source.streams.video[:1], output.streams.video, strict=False):
         ours.metadata.update({key: theirs.metadata[key] for key in ("title", "language") if key in theirs.metadata})

@@ -19,6 +19,7 @@ from vtoon.types import Frame, Rendered
 from vtoon.video.colours import SDR, Colours, FromRGB
 from vtoon.video.encoders import CONTAINERS, choose_codec
 from vtoon.video.info import MediaInfo
+from vtoon.video.part import WHOLE
 from vtoon.video.reader import VideoReader
 from vtoon.video.source import is_pattern
 from vtoon.video.tracks import Tracks
@@ -59,11 +60,13 @@ class VideoWriter:
         preset: str | None = None,
         rate: Fraction | int | None = None,
         sound: str | os.PathLike | None = None,
+        keep_sound: bool = True,
         overwrite: bool = False,
     ) -> None:
         """`size` is (width, height) px of the frames, default: the first frame's. `codec` is h264, hevc, av1, vp9,
         prores, h264_nvenc or hevc_nvenc; None is vp9 for WebM, else h264. `rate`: frames/s, default: `like`'s or 25.
-        `sound`: a file whose sound and subtitles are taken, default: `like`'s.
+        `sound`: a file whose sound and subtitles are taken, default: `like`'s, of the part that it reads; without
+        `keep_sound` only the subtitles are.
         """
         self._target = Target(path, [like and like.path, sound], overwrite)
         self.path = self._target.path
@@ -72,6 +75,7 @@ class VideoWriter:
         self._like, self._size = like, size
         self._rate = Fraction(rate) if rate else like.info.rate if like else Fraction(25)
         self._sound = sound or (like.path if like and not is_pattern(like.path) else None)
+        self._keep_sound = keep_sound
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream | None = None
         self._tracks: Tracks | None = None
@@ -119,7 +123,9 @@ class VideoWriter:
         self._container = av.open(str(self._target.part), "w", format=format_name)
         self._stream = self._add_video(1 / self._rate if format_name == "avi" else time_base)
         if self._sound:
-            self._tracks = Tracks(self._sound, self._container)
+            whole = (WHOLE, Fraction(0))
+            part = (self._like.part, self._like.shift) if self._like else whole
+            self._tracks = Tracks(self._sound, self._container, *part, self._keep_sound)
         self._container.container_options.update(_muxer_options(format_name, self._container.streams))
 
     def _add_video(self, time_base: Fraction) -> av.VideoStream:
