@@ -45,7 +45,7 @@ class Tracks:
         shift: Fraction = Fraction(0),
         sound: bool = True,
     ) -> None:
-        """Times begin `shift` s earlier than in the source; what is before is left out, and the sound without `sound`."""
+        """`shift` s are taken off every time; what is then before zero is left out, and without `sound` the sound."""
         self._source, self._output, self._shift = source, output, shift
         self._input = open_source(source)
         _copy_description(self._input, output, part.whole)
