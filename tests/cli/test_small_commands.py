@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vtoon.cli import measure, styles
+from vtoon.cli import measure
 from vtoon.cli.styles import drawings
 from vtoon.painters.engine import Engine
 from vtoon.pipeline import samples
