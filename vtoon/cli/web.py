@@ -48,7 +48,7 @@ class Web:
         show_notices(self.messages)
         limits = Limits(self.max_mb, self.max_minutes, self.queue)
         how = Serving(self.host, self.port, self.auth, self.root_path, self.device, limits)
-        serve(how, self._ready)
+        serve(how, self._ready, "info" if self.messages.verbose else "critical")
 
     def _ready(self, address: str) -> None:
         if not self.messages.quiet:

@@ -31,7 +31,10 @@ class Controls:
         )
         self.palette = gr.Dropdown(self.palettes(menu), value=OWN, label=words("palette"), elem_id=self._id("palette"))
         self.degree = gr.Slider(0, 1, 1, step=0.05, label=words("degree"), elem_id=self._id("degree"))
-        with gr.Accordion(words("more"), open=False):
+
+    def more(self) -> None:
+        """What is chosen less often, closed at first."""
+        with gr.Accordion(self.page.words("more"), open=False):
             self._more()
         self.redraw = [self.degree, self.placement, self.faces, self.detail]  # change the preview alone
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -19,10 +20,11 @@ _PAGES = "|".join(LANGUAGES)
 _GRADIO = (
     "queue/join|queue/data|upload|upload_progress|heartbeat/[a-z0-9]+|cancel|reset|startup-events|app_id|login_check"
 )
-OPEN = re.compile(
-    rf"/|/files/[\w-]+(/[^/]*)?|/healthz|/(?:{_PAGES})(?:/(?:|config|theme\.css|login|logout|favicon\.ico|manifest\.json"
-    rf"|assets/[\w./-]+|static/[\w./-]+|gradio_api/(?:{_GRADIO})/?|gradio_api/theme\.css))?"
+_UNDER_PAGE = (
+    r"|config|theme\.css|login|logout|favicon\.ico|manifest\.json|assets/[\w./-]+|static/[\w./-]+"
+    rf"|gradio_api/(?:{_GRADIO})/?|gradio_api/theme\.css"
 )
+OPEN = re.compile(rf"/|/files/[\w-]+(/[^/]*)?|/healthz|/favicon\.ico|/(?:{_PAGES})(?:/(?:{_UNDER_PAGE}))?")
 UPLOAD = re.compile(rf"/(?:{_PAGES})/gradio_api/upload/?")
 SHARE = 4  # times the limit of one upload is what a session may have on disk
 
@@ -67,7 +69,7 @@ class Guard:
         if not length.isdigit() or int(length) > room:
             await answer(send, 413, f"larger than {self.max_bytes >> 20} MB (--max_mb), or too much in this session")
             return
-        received, started, body = 0, False, b""
+        received, answers = 0, []
 
         async def counted() -> Message:
             nonlocal received
@@ -78,18 +80,16 @@ class Guard:
             return message
 
         async def noted(message: Message) -> None:
-            nonlocal started, body
-            started = True
-            body += message.get("body", b"")
-            if message["type"] == "http.response.body" and not message.get("more_body"):
-                session.uploads.update(_paths(body))  # before the browser knows them
-            await send(message)
+            answers.append(message)
 
-        try:
+        with contextlib.suppress(TooMuch):
             await self.app(scope, counted, noted)
-        except TooMuch:
-            if not started:
-                await answer(send, 413, f"larger than {self.max_bytes >> 20} MB (--max_mb)")
+        if received > room:  # whatever the page has answered to that
+            await answer(send, 413, f"larger than {self.max_bytes >> 20} MB (--max_mb)")
+            return
+        session.uploads.update(_paths(b"".join(message.get("body", b"") for message in answers)))
+        for message in answers:
+            await send(message)
 
 
 def _paths(body: bytes) -> list[str]:

@@ -43,6 +43,10 @@ def theme() -> gr.Theme:
         link_text_color="*primary_700",
         link_text_color_dark="*primary_300",
         color_accent="*primary_600",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_label_text_color="*neutral_700",
+        block_label_text_color_dark="*neutral_200",
     )
 
 

@@ -24,6 +24,7 @@ from vtoon.web.sessions import Sessions
 from vtoon.web.strings import LANGUAGES, preferred
 
 TIDY_SECONDS = 60
+ICON = page.HERE / "icon.svg"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,9 @@ def application(context: Context, auth: str | None = None) -> Callable:
     app = FastAPI(title="vtoon", lifespan=tidying, docs_url=None, redoc_url=None, openapi_url=None)
     app.get("/files/{token}")(_file)
     app.get("/files/{token}/{name}")(_file)
+
+    for folder in ("", *(f"/{language}" for language in LANGUAGES)):
+        app.get(f"{folder}/favicon.ico")(lambda: FileResponse(ICON))
 
     @app.get("/healthz")
     def healthy() -> PlainTextResponse:
@@ -137,11 +141,11 @@ def listen(host: str, port: int) -> socket.socket:
     return place
 
 
-def serve(how: Serving, ready: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C or SIGTERM. `ready` gets the address once it answers."""
+def serve(how: Serving, ready: Callable[[str], None], log_level: str = "critical") -> None:
+    """Serve until Ctrl-C or SIGTERM. `ready` gets the address once it answers; `log_level` is uvicorn's."""
     place = listen(how.host, how.port)
     with place, serving(how) as (app, _):
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, lifespan="on")
+        config = uvicorn.Config(app, log_level=log_level, timeout_graceful_shutdown=1, lifespan="on")
         server = uvicorn.Server(config)
         host = "localhost" if how.host in ("0.0.0.0", "::") else how.host
         ready(f"http://{host}:{place.getsockname()[1]}{how.root_path}")

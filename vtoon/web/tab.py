@@ -72,6 +72,7 @@ class Tab:
                 self.start = gr.Button(words("start"), variant="primary", size="lg", elem_id=f"{kind}-start")
                 self.cancel = gr.Button(words("cancel"), visible=False, size="lg", elem_id=f"{kind}-cancel")
                 self.progress = gr.HTML("", elem_id=f"{kind}-progress")
+                self.controls.more()
         self.result = gr.HTML("", elem_id=f"{kind}-result")
         self.command = gr.HTML("", elem_id=f"{kind}-command")
 
@@ -127,13 +128,13 @@ class Tab:
             if clip.info.duration > 60 * limits.max_minutes:
                 facts = {"minutes": f"{clip.info.duration / 60:.1f}", "limit": f"{limits.max_minutes:g}"}
                 raise VtoonError(words("too_long", name=clip.path.name, **facts))
-        last = clips[0].last if self.video else len(clips) - 1
+        first, last = (0, clips[0].last) if self.video else (1, len(clips))
         return {
             self.file: gr.File(value=None, visible=False),
             self.about: gr.Row(visible=True),
             self.card: fragments.card(*self._facts(clips)),
             self.dropped: session.keep(Dropped(clips, room)),
-            self.time: gr.Slider(maximum=max(last, 0.04), value=0, visible=last > 0),
+            self.time: gr.Slider(minimum=first, maximum=max(last, first + 0.04), value=first, visible=last > first),
             self.result: "",
         }
 
@@ -201,7 +202,7 @@ class Tab:
     def _seen(self, dropped: Dropped, time: float) -> Seen:
         if self.video:
             return dropped.clips[0].at(time)
-        return dropped.clips[min(max(0, int(time)), len(dropped.clips) - 1)].at()
+        return dropped.clips[min(max(1, int(time)), len(dropped.clips)) - 1].at()
 
     def _line(self, dropped: Dropped, settings: Settings) -> str:
         output = self.controls.output(settings, dropped.clips[0].path)
