@@ -62,15 +62,23 @@ class Recipe(Protocol):
 class TrainOptions:
     """How long, how often and where."""
 
-    folder: Path  # of the run: state.pt, log.jsonl, curves, what is exported
+    folder: Path  # of the run: its state, log.jsonl, curves, what is exported
     steps: int
     log_every: int = 50
     preview_every: int = 500
-    save_every: int = 500
+    save_every: int = 500  # steps between two exports
     save_begin: int = 0  # no export before this step; the state is kept all the same
+    state_every: int | None = None  # steps between two states; None: as exports
+    start: int = 0  # where a run without a state begins: schedules stand there
     accumulate: int = 1  # parts that a batch is gone through in: less memory, the same gradient
-    previews: str = "preview_{step:06d}.jpg"  # in the folder, or an own path
+    previews: str = "preview_{step:06d}.jpg"  # in the logs' folder
+    state: str = "state.pt"  # in the folder
+    logs: Path | None = None  # folder of log.jsonl, curves, previews; None: the run's
     resume: bool = True
+
+    @property
+    def log_folder(self) -> Path:
+        return self.logs or self.folder
 
 
 def run_phase(phase: Phase, batch: Batch, accumulate: int = 1) -> dict[str, float]:
@@ -127,9 +135,9 @@ def fit(recipe: Recipe, options: TrainOptions) -> int:
     SIGTERM and Ctrl-C save and stop; the same command then goes on as if nothing had happened.
     """
     _make_folders(options)
-    state_file = options.folder / "state.pt"
-    step = load_state(recipe, state_file) if options.resume and state_file.exists() else 0
-    log, stop = Log(options.folder, step, options.steps, options.log_every), []
+    state_file = options.folder / options.state
+    step = load_state(recipe, state_file) if options.resume and state_file.exists() else options.start
+    log, stop = Log(options.log_folder, step, options.steps, options.log_every), []
 
     def noted(number: int, _: object) -> None:
         stop.append(number)  # the step that runs is finished first; a second Ctrl-C ends at once
@@ -142,7 +150,9 @@ def fit(recipe: Recipe, options: TrainOptions) -> int:
         recipe.close()
         log.close()
     if is_main():
-        _save(recipe, options, step)
+        save_state(recipe, step, state_file)
+        if step >= min(options.save_begin, options.steps):
+            recipe.export(options.folder, step)
     return step
 
 
@@ -158,20 +168,22 @@ def _steps(recipe: Recipe, options: TrainOptions, step: int, stop: Sequence[int]
         step += 1
         log.add(step, terms)
         if is_main() and (step % options.preview_every == 0 or step == options.steps):
-            save_image(options.folder / options.previews.format(step=step), recipe.preview())
-        if is_main() and step % options.save_every == 0 and step < options.steps:
+            save_image(options.log_folder / options.previews.format(step=step), recipe.preview())
+        if is_main() and step < options.steps:
             _save(recipe, options, step)
     return step
 
 
 def _save(recipe: Recipe, options: TrainOptions, step: int) -> None:
-    save_state(recipe, step, options.folder / "state.pt")
-    if step >= min(options.save_begin, options.steps):
+    """What is due after a step."""
+    if step % (options.state_every or options.save_every) == 0:
+        save_state(recipe, step, options.folder / options.state)
+    if step % options.save_every == 0 and step >= options.save_begin:
         recipe.export(options.folder, step)
 
 
 def _make_folders(options: TrainOptions) -> None:
-    for folder in (options.folder, (options.folder / options.previews).parent):
+    for folder in (options.folder, (options.log_folder / options.previews).parent):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
