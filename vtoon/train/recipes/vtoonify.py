@@ -82,7 +82,7 @@ class VToonifyDistill:
         export: Callable[[Mapping[str, Tensor], Path, int], None],
         about: dict[str, str],
     ) -> None:
-        """`export`: writes the student's state dict into the run's folder, as inference takes it, after so many steps."""
+        """`export`: writes the student's state dict into the folder, as inference takes it, and the steps done."""
         self.net, self.teacher, self.settings, self.weights = net, teacher, settings, weights
         self.parser, self.perceptual, self._write = parser, perceptual, export
         net.to(settings.device).requires_grad_(False)
