@@ -55,8 +55,10 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [N, 3, size, size] in [-1, 1]. Returns logits [N, out_dim], positive for real."""
-        x = self.final_conv(add_batch_stddev(self.convs(x)))
-        return self.final_linear(x.flatten(1))
+        x = self.convs(x)
+        with torch.autocast(x.device.type, enabled=False):  # small differences decide here, and it costs little
+            x = self.final_conv(add_batch_stddev(x.float()))
+            return self.final_linear(x.flatten(1))
 
 
 class ConditionalDiscriminator(Discriminator):

@@ -11,7 +11,9 @@ from vtoon.ops.layers import (
     PixelNorm,
     arithmetic,
     channels_last_,
+    limit_activations_,
     pixel_norm,
+    sent,
 )
 from vtoon.ops.modulated import ModulatedConv2d
 
@@ -30,6 +32,8 @@ __all__ = [
     "channels_last_",
     "doubled",
     "fir_kernel",
+    "limit_activations_",
     "pixel_norm",
+    "sent",
     "upfirdn2d",
 ]
