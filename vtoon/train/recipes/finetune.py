@@ -290,8 +290,9 @@ class StyleGANFinetune:
         return self._drawn
 
     def judge(self, images: Tensor, changes: Changes | None) -> Tensor:
+        seen = self._laid(augmented(images, changes))  # in fp32: resampling is no place for 8 bits
         with arithmetic(self.options.device, self.options.dtype):
-            return self._answer(self._laid(augmented(images, changes))).float()
+            return self._answer(seen).float()
 
     def _laid(self, x: Tensor) -> Tensor:
         return x.contiguous(memory_format=torch.channels_last) if self.options.channels_last else x
