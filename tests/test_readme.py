@@ -35,7 +35,19 @@ def blocks(language: str) -> list[str]:
 
 
 LINES = [shlex.split(line, comments=True) for block in blocks("bash") for line in block.splitlines()]
-LONG = ("bench", "--sheet", "export")  # these are parsed here and run by tests of their own
+LONG = (
+    "bench",
+    "--sheet",
+    "export",
+    "train",
+    "align",
+    "blend",
+    "toonify",
+    "finetune",
+    "dataset",
+    "web",
+    "live",
+)  # these are parsed here and run by tests of their own
 RUN = [
     words[words[0] == "python" :]
     for words in LINES
