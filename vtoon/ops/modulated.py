@@ -22,6 +22,8 @@ class ModulatedConv2d(nn.Module):
     this costs nothing.
     """
 
+    limit: float | None = None  # see `limit_activations_`: with one, features keep their precision
+
     def __init__(
         self,
         in_channels: int,
@@ -55,7 +57,8 @@ class ModulatedConv2d(nn.Module):
             out = torch.cat([self.convolve(one, w) for one, w in zip(x.split(1), weight, strict=True)])
         if self.demodulate:
             power = torch.einsum("ni,noi->no", s.square(), weight.square().sum((3, 4)).expand(len(s), -1, -1))
-            out = out * torch.rsqrt(power + 1e-8)[:, :, None, None]  # eq. 3
+            norm = torch.rsqrt(power + 1e-8)[:, :, None, None]
+            out = out * (norm.to(out.dtype) if self.limit else norm)  # eq. 3
         return out
 
     def kernels(self, style: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from vtoon.errors import VtoonError, describe, needs_extra
 from vtoon.models.bake import bake
 from vtoon.painters.builtin import SMALL_BYTES, BuiltinPainter, sharpened
 from vtoon.painters.engine import Job, Painter
-from vtoon.painters.parsing import parse
-from vtoon.painters.published import BYTES_PER_PIXEL, PARSING_WEIGHT, PUBLISHED_EYES, PublishedPainter
+from vtoon.painters.parsing import PARSING_WEIGHT, parse
+from vtoon.painters.published import BYTES_PER_PIXEL, PUBLISHED_EYES, PublishedPainter
 from vtoon.types import Style
 from vtoon.weights.styles import StyleBank
 

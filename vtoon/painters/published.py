@@ -26,7 +26,7 @@ from vtoon.models.vtoonify import VToonify
 from vtoon.ops import arithmetic
 from vtoon.painters.companions import AveragedEncoder, Companions, built, load_encoder, load_parser
 from vtoon.painters.engine import Job, Painter
-from vtoon.painters.parsing import ParsingSmoother, Region, parse
+from vtoon.painters.parsing import PARSING_WEIGHT, ParsingSmoother, Region, parse
 from vtoon.painters.parsing_map import ParsingMap
 from vtoon.types import Landmarks, Style
 from vtoon.weights.converted import read_vtoonify
@@ -38,7 +38,6 @@ BYTES_PER_PIXEL = 12_000  # of memory, for each pixel of a region: 10,000 were m
 SMOOTHING_BYTES = 4000  # more for each, where parsing is smoothed: eleven frames and their logits at twice the size
 RGB = 3  # channels of a network that sees no parsing
 PUBLISHED_EYES = 64.0  # px between the eyes that VToonify's crop rule makes
-PARSING_WEIGHT = 1 / 16  # of the logits beside RGB in [-1, 1]
 ALIGNED = 256  # px, what the style encoder sees
 BAKED = 4  # networks kept, one for each face
 STYLES = 256  # style codes kept: 36 KB each

@@ -24,8 +24,9 @@ from vtoon.painters.onnx import OnnxModel, OnnxPainter
 from vtoon.painters.published import Companions, PublishedModel, PublishedPainter
 from vtoon.pipeline.placement import Crop, Full, PassThrough, Paste, Placement, Region, wanted_eyes
 from vtoon.system.clock import StageClock
+from vtoon.system.stream import batched, prefetch
 from vtoon.types import Frame, Landmarks, Rendered, Style, TrackedFace, TrackedFrame
-from vtoon.video import VideoReader, VideoWriter, batched, prefetch
+from vtoon.video import VideoReader, VideoWriter
 from vtoon.video.part import Part
 from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from vtoon.weights.converted import is_converted

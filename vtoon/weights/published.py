@@ -54,7 +54,7 @@ SIGNATURES = (
     Signature(Kind.VTOONIFY_T, (r"encoder\.0\.0\.weight", r"fusion_out\.0\.weight")),
     Signature(Kind.DUALSTYLEGAN, (r"generator\.input\.input", r"res\.7\.weight", r"style\.1\.weight")),
     Signature(Kind.STYLEGAN2, (r"input\.input", r"to_rgb1\.bias", r"style\.1\.weight")),
-    Signature(Kind.PRETRAIN, (r"0\.0\.weight", r"1\.2\.weight", r"\d\.5\.conv2\.weight")),
+    Signature(Kind.PRETRAIN, (r"0\.0\.weight", r"0\.2\.weight", r"\d\.5\.conv2\.weight")),
     Signature(Kind.STYLE_ENCODER, (r"input_layer\.0\.weight", r"styles\.0\.linear\.weight"), "encoder."),
     Signature(Kind.STYLE_ENCODER, (r"input_layer\.0\.weight", r"styles\.0\.linear\.weight")),
     Signature(Kind.PARSING, (r"cp\.resnet\.conv1\.weight", r"conv_out\.conv_out\.weight")),
