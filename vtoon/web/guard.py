@@ -26,6 +26,7 @@ _UNDER_PAGE = (
 )
 OPEN = re.compile(rf"/|/files/[\w-]+(/[^/]*)?|/healthz|/favicon\.ico|/(?:{_PAGES})(?:/(?:{_UNDER_PAGE}))?")
 UPLOAD = re.compile(rf"/(?:{_PAGES})/gradio_api/upload/?")
+DRAINED = 8 << 20  # bytes
 SHARE = 4  # times the limit of one upload is what a session may have on disk
 
 
@@ -67,6 +68,7 @@ class Guard:
         length = dict(scope["headers"]).get(b"content-length", b"0")
         room = min(self.max_bytes, SHARE * self.max_bytes - session.used())
         if not length.isdigit() or int(length) > room:
+            await _drain(receive)
             await answer(send, 413, f"larger than {self.max_bytes >> 20} MB (--max_mb), or too much in this session")
             return
         received, answers = 0, []
@@ -85,11 +87,21 @@ class Guard:
         with contextlib.suppress(TooMuch):
             await self.app(scope, counted, noted)
         if received > room:  # whatever the page has answered to that
+            await _drain(receive)
             await answer(send, 413, f"larger than {self.max_bytes >> 20} MB (--max_mb)")
             return
         session.uploads.update(_paths(b"".join(message.get("body", b"") for message in answers)))
         for message in answers:
             await send(message)
+
+
+async def _drain(receive: Receive) -> None:
+    """Take some more of what is sent: who is hung up on in the middle does not read the answer."""
+    taken, more = 0, True
+    while more and taken < DRAINED:
+        message = await receive()
+        taken += len(message.get("body", b""))
+        more = message.get("more_body", False)
 
 
 def _paths(body: bytes) -> list[str]:
