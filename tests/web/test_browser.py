@@ -128,3 +128,6 @@ def test_a_phone_in_chinese(visit, tmp_path):
     bad.write_text("no film")
     page.set_input_files("#video-file input[type=file]", str(bad))
     page.wait_for_selector("[role=alert]:has-text('bad.mp4: not a readable video')")
+    page.wait_for_selector("#video-file input[type=file]", state="attached")  # another can be dropped
+    time.sleep(1)
+    assert page.is_visible("[role=alert]")

@@ -62,16 +62,19 @@ def session_of(request: gr.Request) -> Session:
     return session
 
 
-def told(notice: gr.HTML) -> Callable:
-    """Of a handler that returns {component: value}: a VtoonError becomes a line in `notice`, nothing else changes."""
+def told(notice: gr.HTML, clears: bool = True, otherwise: Callable[[], dict] = dict) -> Callable:
+    """Of a handler that returns {component: value}: a VtoonError becomes a line in `notice`, beside `otherwise()`.
+
+    `clears`: when all is well, an older line goes.
+    """
 
     def around(handler: Callable[..., dict]) -> Callable[..., dict]:
         @wraps(handler)
         def call(*args: object) -> dict:
             try:
-                return {notice: "", **handler(*args)}
+                return {**({notice: ""} if clears else {}), **handler(*args)}
             except VtoonError as error:
-                return {notice: fragments.notice(str(error))}
+                return {notice: fragments.notice(str(error)), **otherwise()}
 
         return call
 

@@ -82,10 +82,18 @@ class Tab:
         shown, drawn = [self.notice, self.stage, self.command], [self.notice, controls.gallery]
         quiet = {"show_progress": "hidden", "queue": True, "api_visibility": "private"}
         look = partial(dict, fn=safe(self._look), inputs=every, outputs=shown, concurrency_id="preview", **quiet)
-        tiles = partial(dict, fn=safe(self._tiles), inputs=every, outputs=drawn, concurrency_id="preview", **quiet)
+        tiles = partial(
+            dict,
+            fn=told(self.notice, clears=False)(self._tiles),
+            inputs=every,
+            outputs=drawn,
+            concurrency_id="preview",
+            **quiet,
+        )
 
         opened = [self.notice, self.file, self.about, self.card, self.dropped, self.time, self.stage, self.result]
-        took = self.file.upload(safe(self._open), [self.file], opened, api_visibility="private", concurrency_limit=4)
+        refused = told(self.notice, otherwise=lambda: {self.file: gr.File(value=None)})
+        took = self.file.upload(refused(self._open), [self.file], opened, api_visibility="private", concurrency_limit=4)
         took.success(**look()).then(**tiles())
         self.another.click(safe(self._clear), None, [*opened, self.command, self.progress], **quiet)
 
@@ -173,7 +181,7 @@ class Tab:
         session, words = session_of(request), self.page.words
         settings = self.controls.settings(values)
         if token is None:
-            return {}
+            return {self.notice: gr.skip()}
         dropped = self._dropped(session, token)
         seen = self._seen(dropped, time)
         before, after = preview(self.page.context.models.load(settings.model), seen, settings)
