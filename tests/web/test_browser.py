@@ -104,7 +104,19 @@ def test_a_clip_is_dropped_looked_at_drawn_and_played(visit, served, face_clip):
     assert page.get_by_role("link", name="face-comic.mp4").is_visible()
 
 
-def test_cancel_and_going_away_stop_the_work_and_leave_nothing(visit, served, face_clip):
+@pytest.fixture
+def slow(monkeypatch):
+    """Work that lasts long enough to be stopped."""
+    plain = Job.progress
+
+    def progress(job, frames, total):
+        plain(job, frames, total)
+        time.sleep(0.3)
+
+    monkeypatch.setattr(Job, "progress", progress)
+
+
+def test_cancel_and_going_away_stop_the_work_and_leave_nothing(visit, served, face_clip, slow):
     page = visit(locale="en-GB")
     drop(page, face_clip)
     page.click("#video-start")
