@@ -15,6 +15,7 @@ from vtoon.cli.convert import Convert
 from vtoon.cli.export import Export
 from vtoon.cli.generate import Generate, Mix, Morph
 from vtoon.cli.inspect import Inspect
+from vtoon.cli.live import Live
 from vtoon.cli.parse import Parse
 from vtoon.cli.project import Project, Toonify
 from vtoon.cli.sefa import Sefa
@@ -27,6 +28,7 @@ from vtoon.cli.web import Web
 COMMANDS = {
     "stylize": Stylize,
     "web": Web,
+    "live": Live,
     "styles": Styles,
     "inspect": Inspect,
     "bench": Bench,

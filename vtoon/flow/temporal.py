@@ -52,6 +52,15 @@ def steady(frames: Iterator[Rendered], estimate: FlowEstimator = estimate_flow) 
         yield _blend(now, [(before, past)])
 
 
+def steady_with_past(frames: Iterator[Rendered], estimate: FlowEstimator = estimate_flow) -> Iterator[Rendered]:
+    """As `steady`, at once: every frame is blended with the one before it as that was drawn, and none is waited for."""
+    before = None
+    for now in frames:
+        past = _ways(before, now, estimate)[1] if before is not None else None
+        yield _blend(now, [(before, past)])
+        before = now
+
+
 def _ways(earlier: Rendered, later: Rendered, estimate: FlowEstimator) -> tuple[Way, Way] | tuple[None, None]:
     """The way from the earlier frame to the later one and the way back; None where they must not be mixed."""
     drawn = all(frame.image is not frame.source for frame in (earlier, later))

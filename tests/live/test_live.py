@@ -1,0 +1,218 @@
+"""Drawn as it comes: what is too fast is left out, nothing waits for the future, what goes away comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+
+import av
+import numpy as np
+import pytest
+
+import vtoon
+from vtoon.cli.live import obey
+from vtoon.errors import VtoonError
+from vtoon.faces import FaceDetector
+from vtoon.flow import steady_with_past
+from vtoon.live import loop as loop_module
+from vtoon.live import source
+from vtoon.live.loop import DETAILS, FIRST_DETAIL, WATCHED, Detail, Live, Wish
+from vtoon.live.sink import Recording, Stream, open_sink
+from vtoon.live.source import Newest
+from vtoon.pipeline.stylize import StylizeOptions
+from vtoon.types import Frame, Rendered, TrackedFace, TrackedFrame
+from vtoon.video import VideoReader, VideoWriter
+
+
+@pytest.fixture(scope="module")
+def stylizer(tiny_model):
+    return vtoon.load(tiny_model, "cpu")
+
+
+@pytest.fixture(scope="module")
+def face(portrait):
+    return FaceDetector().detect(portrait)[0].moved(0.5)
+
+
+@pytest.fixture(autouse=True)
+def tracker(monkeypatch, face):
+    """The face is where it is: finding it takes a busy machine seconds."""
+
+    class Tracker:
+        def __init__(self, faces):
+            pass
+
+        def track(self, frames):
+            for frame in frames:
+                yield TrackedFrame(frame, (TrackedFace(0, face),))
+
+    monkeypatch.setattr(loop_module, "FaceTracker", Tracker)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory, portrait):
+    """A second of a face; the gray square in the corner counts the frames."""
+    path = tmp_path_factory.mktemp("live") / "clip.mp4"
+    with VideoWriter(path, rate=25, crf=10, preset="ultrafast") as writer:
+        for i in range(25):
+            image = portrait[::2, ::2].copy()
+            image[:16, :16] = 10 * i
+            writer.write(Frame(image, i))
+    return path
+
+
+def number(image):
+    return round(float(image[4:12, 4:12].mean()) / 10)
+
+
+def live(stylizer, fps=15.0, **options):
+    return Live(stylizer, Wish(StylizeOptions(**options)), fps)
+
+
+class Kept:
+    """A sink that remembers, and takes its time."""
+
+    def __init__(self, seconds=0.0):
+        self.images, self.seconds, self._slow = [], [], seconds
+
+    def write(self, image, seconds):
+        self.images.append(image)
+        self.seconds.append(seconds)
+        time.sleep(self._slow)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+def test_a_source_that_is_too_fast_loses_frames_and_no_time(stylizer, clip):
+    sink = Kept(0.1)  # 10 frames a second at most, of 25
+    loop = live(stylizer, detail=64)
+    with contextlib.closing(loop.run(str(clip), [sink])) as run:
+        stats = next(figures for figures in run if figures.frames == 10)
+    assert stats.dropped >= 10 and sink.seconds[-1] > 0.8  # it was played on and on
+    assert sink.seconds == sorted(sink.seconds) and len({number(image) for image in sink.images}) > 3
+    assert 0.1 <= stats.p50 <= stats.p95 and stats.fps < 10.5
+
+
+def test_it_is_sent_over_the_network_and_arrives_drawn(stylizer, clip):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"udp://127.0.0.1:{free.getsockname()[1]}"
+    arrived = []
+
+    def listen():
+        with av.open(address, timeout=30, options={"fflags": "nobuffer", "probesize": "20000"}) as container:
+            for picture in container.decode(video=0):
+                arrived.append(picture.to_ndarray(format="rgb24"))
+                if len(arrived) >= 3:
+                    return
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    for _ in live(stylizer, detail=64).run(str(clip), [Stream(address, 10)], seconds=40):
+        if not thread.is_alive():
+            break
+    thread.join(5)
+    assert len(arrived) == 3 and arrived[0].shape == (160, 160, 3)
+
+
+def test_a_recording_is_whole_and_changes_are_obeyed_while_it_runs(stylizer, clip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    loop, sink = live(stylizer, detail=64), Kept()
+    for stats in loop.run(str(clip), [Recording("toon.mp4", 15), sink], seconds=60):
+        if stats.frames == 4:
+            obey(loop, "style comic-sunset\n"), obey(loop, "degree 0.5"), obey(loop, "colours")
+            assert obey(loop, "snapshot") is False
+        if stats.frames == 6:
+            obey(loop, "before"), obey(loop, "mirror")
+        if stats.frames == 9:
+            assert obey(loop, "quit")
+            break
+    assert loop.wish.options == StylizeOptions("comic-sunset", 0.5, True, detail=64)
+    assert loop.wish.mirror and not loop.wish.drawn and len(list(tmp_path.glob("snapshot-*.png"))) == 1
+    with VideoReader(tmp_path / "toon.mp4") as reader:
+        assert len(list(reader)) == 9
+    assert sink.images[-1][:16, -16:].std() < 3 < sink.images[-1][:16, :16].std()  # the square is on the other side
+    for wrong, said in (("style nothing", "did you mean"), ("degree x", "between 0 and 1"), ("jump", "is not known")):
+        with pytest.raises(VtoonError, match=said):
+            obey(loop, wrong)
+
+
+def test_detail_holds_the_rate():
+    detail = Detail(10)
+
+    def changes(seconds, frames):
+        return [changed for _ in range(frames) if (changed := detail.after(seconds)) is not None]
+
+    assert changes(0.2, WATCHED) == [DETAILS[FIRST_DETAIL - 1]]
+    assert changes(0.2, 5 * WATCHED) == [DETAILS[0]]  # coarser there is not
+    assert changes(0.001, 9 * WATCHED) == list(DETAILS[1:])
+    detail = Detail(10, level=1)
+    assert changes(0.08, 5 * WATCHED) == []  # it fits, and finer would not
+
+
+def test_steadying_with_the_past_waits_for_nothing():
+    rng = np.random.default_rng(0)
+    scene = rng.integers(60, 200, (64, 64, 3), dtype=np.uint8)
+    flicker = [scene.astype(int) + level for level in (8, -8, 8)]
+    frames = [Rendered(scene, image.astype(np.uint8), None, i, 1) for i, image in enumerate(flicker)]
+    given = []
+
+    def coming():
+        for frame in frames:
+            given.append(frame)
+            yield frame
+
+    done = []
+    for frame in steady_with_past(coming()):
+        done.append(frame.image.astype(int))
+        assert len(given) == len(done)
+    assert (done[0] == flicker[0]).all() and np.abs(done[1] - scene).mean() < 3
+
+
+def test_a_stream_that_goes_away_is_opened_again(monkeypatch):
+    opened = []
+
+    class Container:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def decode(self, video):
+            yield av.VideoFrame.from_ndarray(np.full((16, 16, 3), 40 * len(opened), np.uint8), format="rgb24")
+            raise av.error.EOFError(1, "gone")
+
+    monkeypatch.setattr(source, "_open", lambda name: opened.append(name) or Container())
+    monkeypatch.setattr(source, "RETRY_SECONDS", 0.01)
+    with Newest("rtsp://camera") as newest:
+        frames = iter(newest)
+        values = [int(next(frames).image.mean()) for _ in range(3)]
+    assert len(opened) >= 3 and values == sorted(set(values))
+
+
+@pytest.mark.parametrize("name", ["99", "tcp://127.0.0.1:1", "nothing.mp4"])
+def test_a_source_that_is_not_there_is_one_line(name):
+    with Newest(name) as newest, pytest.raises(VtoonError, match=r"cannot be opened|no such file"):
+        next(iter(newest))
+
+
+def test_targets_that_cannot_be_are_one_line(tmp_path, command, clip):
+    with pytest.raises(VtoonError, match="begins with one of udp://"):
+        open_sink("gopher://x", 15)
+    with pytest.raises(VtoonError, match="no video container"):
+        open_sink(str(tmp_path / "a.txt"), 15)
+    assert "no target" in command("live", clip).line
+    assert "fps is 0" in command("live", clip, "-o", tmp_path / "a.mp4", "--fps", 0).line
+
+
+def test_the_command_records_and_says_how_it_went(command, clip, tiny_model, tmp_path):
+    flags = ("--ckpt", tiny_model, "--device", "cpu", "--detail", 64, "--seconds", 0.5)
+    ended = command("live", clip, "-o", tmp_path / "toon.mkv", *flags)
+    assert ended.code == 0 and "frames/s, latency" in ended.out and (tmp_path / "toon.mkv").is_file()
