@@ -94,6 +94,9 @@ class Live:
             for sink in sinks:
                 open_now.enter_context(sink)
             self._warm_up()
+            self.frames = 0
+            for kept in (self._coming, self._latencies, self._times):  # of an earlier run
+                kept.clear()
             newest = open_now.enter_context(Newest(source))
             begun, looked = None, time.monotonic()
             for drawn in self._drawn(newest):
