@@ -90,6 +90,7 @@ def guard(
     work: Callable[[], int | None], verbose: bool = False, when_stopped: str = "what was unfinished is discarded"
 ) -> int:
     """Run a command; returns its exit code. Whatever goes wrong becomes one line on stderr."""
+    _never_fail_on_a_name()
     try:
         with _stoppable():
             code = work() or 0
@@ -111,6 +112,15 @@ def guard(
             traceback.print_exc()
             return FAILED
         return _fail(f"{describe(error)}; run with --verbose for the traceback")
+
+
+def _never_fail_on_a_name() -> None:
+    """Characters of file names that the output's encoding lacks are shown as escapes; libraries' warnings are notes."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
 
 
 def say_error(message: str, word: str = "error") -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vtoon.errors import VtoonError
+from vtoon.video.clock import believable_rate
 from vtoon.video.colours import UNTAGGED, Colours, colours_of
 from vtoon.video.source import check_file, is_pattern, open_source, picture_stream, sequence_numbers, still_image
 
@@ -157,7 +158,7 @@ def _probe_video(path: str | os.PathLike, container: av.container.InputContainer
         orientation=orientation,
         sample_aspect_ratio=aspect,
         colours=colours_of(picture, stream.codec_context),
-        rate=Fraction(stream.average_rate or stream.guessed_rate or 25),
+        rate=believable_rate(container, stream),
         time_base=time_base,
         frames=len(sequence_numbers(path)) if is_pattern(path) else stream.frames or None,
         duration=_duration(stream, container),

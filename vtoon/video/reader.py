@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from vtoon.errors import VtoonError
 from vtoon.types import Frame
+from vtoon.video.clock import rising
 from vtoon.video.colours import ToRGB
 from vtoon.video.decode import Decoder
 from vtoon.video.info import probe
@@ -24,12 +25,13 @@ class VideoReader:
             for frame in reader:                      # Frame: uint8 [H, W, 3] RGB, pts, time_base
                 ...
 
-    Frames are upright (display matrix applied), in the order of their times, with the `pts` of the file. YUV becomes
+    Frames are upright (display matrix applied), in the order of their times, on a clock that starts where the file
+    starts and does not jump (see `clock`). YUV becomes
     RGB with the matrix and range that the file names; more than 8 bits are rounded to 8; PQ and HLG light is
     tone-mapped to BT.709. The second `for` starts again from the beginning. Memory does not grow with the length.
 
-    After the loop `damaged` is None, or one line that says where the file broke (the frames before it were given), and
-    `finished` tells whether the loop came to the end (None: there was none yet).
+    After the loop `damaged` is None, or one line that says what is left out (pictures that cannot be decoded, or all
+    behind the place where the file breaks), and `finished` tells whether the loop came to the end (None: there was none yet).
 
     Raises VtoonError where the file cannot be read at all.
     """
@@ -57,32 +59,34 @@ class VideoReader:
         if self._closed:
             raise ValueError(f"{self.path}: this VideoReader is closed")
         self.damaged, self.finished = None, False
-        info, count, pts = self.info, 0, None
+        info, count, pts = self.info, 0, 0
         to_rgb = ToRGB(info.colours, *info.stored_size)
         with open_source(self.path, self._rate) as container:
-            decoder = Decoder(container, picture_stream(container, self.path))
-            for picture in decoder:
+            decoder = Decoder(container, picture_stream(container, self.path), self.path)
+            for picture, pts in rising(decoder, max(1, round(1 / (info.rate * info.time_base)))):
                 if self._closed:
                     return
                 if not count and decoder.passed_over:
                     log.warning("%s: what comes before the first whole picture is left out", self.path)
-                pts, count = self._next_pts(picture.pts, pts), count + 1
+                count += 1
                 self.last_shown = (picture.duration or 0) * info.time_base
                 yield Frame(info.orientation.upright(to_rgb(picture)), pts, info.time_base)
         if not count:
             raise VtoonError(f"{self.path}: the file is damaged: not one picture can be decoded")
-        if decoder.broken:
-            time = float(pts * info.time_base)
-            self.damaged = (
-                f"{self.path}: the file breaks after frame {count}, at {time:.2f} s; what follows is left out"
-            )
+        time = pts * info.time_base
+        self.last_shown = max(self.last_shown, Fraction(decoder.end).limit_denominator(100_000) - time)
+        self.damaged = self._damage(decoder, count, float(time))
         self.finished = True
 
-    def _next_pts(self, pts: int | None, last: int | None) -> int:
-        """`pts` where it goes forward; raw streams carry none, broken ones repeat it: then one frame after `last`."""
-        if pts is not None and (last is None or pts > last):
-            return pts
-        return 0 if last is None else last + max(1, round(1 / (self.info.rate * self.info.time_base)))
+    def _damage(self, decoder: Decoder, count: int, time: float) -> str | None:
+        """One line where something is left out; damage that is shown as well as it can be is only a notice."""
+        if decoder.broken:
+            return f"{self.path}: the file breaks after frame {count}, at {time:.2f} s; what follows is left out"
+        if decoder.lost:
+            return f"{self.path}: {_pictures(decoder.lost)} too damaged to decode and left out; the rest is there"
+        if decoder.damaged:
+            log.warning("%s: %s damaged and shown as far as possible", self.path, _pictures(decoder.damaged))
+        return None
 
     def _say_what_changes(self) -> None:
         info = self.info
@@ -90,3 +94,7 @@ class VideoReader:
             log.warning("%s: HDR (%s) is tone-mapped to 8-bit SDR BT.709", self.path, info.colours)
         elif info.bit_depth > 8:
             log.warning("%s: %d-bit colour is rounded to 8 bits", self.path, info.bit_depth)
+
+
+def _pictures(n: int) -> str:
+    return f"{n} picture{' is' if n == 1 else 's are'}"

@@ -11,11 +11,13 @@ import logging
 import math
 import os
 from collections.abc import Iterator
+from itertools import islice
 
 import av
 from av.stream import Disposition
 from av.subtitles.subtitle import SubtitleSet
 
+from vtoon.video.clock import Clock
 from vtoon.video.source import open_source
 
 log = logging.getLogger("vtoon")
@@ -25,6 +27,8 @@ _TEXT_ENCODER = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "we
 _TEXT_CODECS = ("subrip", "ass", "ssa", "webvtt", "mov_text", "text")
 _CHANNELS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # any other layout becomes stereo
 _BITS_PER_CHANNEL = 96_000  # bit/s
+_PRIMING = 0.1  # s
+_LOOKED_AT = 4000  # packets
 _CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")  # these describe the old file
 
 
@@ -43,7 +47,8 @@ class Tracks:
         streams = [*self._input.streams.audio, *self._input.streams.subtitles]
         self._tracks = {stream.index: track for stream in streams if (track := _track(stream, output, source))}
         kept = [stream for stream in streams if stream.index in self._tracks]
-        self._packets = self._input.demux(*kept) if kept else None  # without a stream it would be all of them
+        self._clock = Clock(self._input)
+        self._packets = self._input.demux() if kept else None  # of all streams, for the clock follows all of them
         self._waiting = self._next() if kept else None
 
     def advance(self, until: float = math.inf) -> None:
@@ -68,7 +73,10 @@ class Tracks:
     def _next(self) -> av.Packet | None:
         try:
             for packet in self._packets:
-                if packet.size and not packet.is_corrupt and _seconds(packet) is not None:
+                if not packet.size or _seconds(packet) is None:
+                    continue
+                self._clock.set(packet)
+                if packet.stream.index in self._tracks and not packet.is_corrupt and not _hidden(packet):
                     return packet
         except av.error.FFmpegError as error:
             log.warning("%s: sound and subtitles break off here (%s)", self._source, error.strerror)
@@ -79,7 +87,7 @@ class _Copy:
     """Packets as they are, times and all."""
 
     def __init__(self, stream: av.stream.Stream, output: av.container.OutputContainer) -> None:
-        self.stream = output.add_stream_from_template(stream, opaque=True)
+        self.stream = _same_stream(stream, output)
         self._last = -math.inf
 
     def convert(self, packet: av.Packet) -> Iterator[av.Packet]:
@@ -143,7 +151,7 @@ def _track(
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
     container = output.format.name
     what = f"{source}: {stream.type} track {stream.index} ({codec})"
-    if stream.codec_context and _takes(container, stream):
+    if stream.codec_context and _takes(container, stream, source):
         track = _Copy(stream, output)
     elif stream.type == "audio" and stream.codec_context:
         track = _Sound(stream, output)
@@ -160,15 +168,41 @@ def _track(
     return track
 
 
-def _takes(container: str, stream: av.stream.Stream) -> bool:
-    """Whether a container of this format accepts the stream as it is; asked by writing a header into memory."""
+def _takes(container: str, stream: av.stream.Stream, source: str | os.PathLike) -> bool:
+    """Whether a container of this format accepts the stream as it is; asked by writing one packet into memory."""
     try:
+        packet = _first_packet(source, stream.index)
+        if packet is None:
+            with av.open(io.BytesIO(), "w", format=container) as trial:
+                _same_stream(stream, trial)
+                trial.start_encoding()
+            return True
         with av.open(io.BytesIO(), "w", format=container) as trial:
-            trial.add_stream_from_template(stream, opaque=True)
-            trial.start_encoding()
+            packet.stream = _same_stream(stream, trial)
+            trial.mux(packet)
         return True
     except (ValueError, av.error.FFmpegError):
         return False
+
+
+def _same_stream(stream: av.stream.Stream, output: av.container.OutputContainer) -> av.stream.Stream:
+    """A stream for the packets of `stream`. PCM that names no channels gets the usual ones, as ffmpeg guesses them."""
+    context = stream.codec_context
+    if stream.type == "audio" and context.name.startswith("pcm_") and context.layout.name.endswith("channels"):
+        layout = _CHANNELS.get(context.layout.nb_channels)
+        if layout:
+            return output.add_stream(context.name, rate=context.sample_rate, layout=layout)
+    return output.add_stream_from_template(stream, opaque=True)
+
+
+def _first_packet(source: str | os.PathLike, index: int) -> av.Packet | None:
+    """The first whole packet of a stream, set to zero; None where there is none among the first few thousand."""
+    with contextlib.suppress(av.error.FFmpegError), open_source(source) as container:
+        for packet in islice(container.demux(), _LOOKED_AT):
+            if packet.stream.index == index and packet.size and _seconds(packet) is not None:
+                packet.pts = packet.dts = 0
+                return packet
+    return None
 
 
 def _copy_description(source: av.container.InputContainer, output: av.container.OutputContainer) -> None:
@@ -183,6 +217,11 @@ def _say_what_is_left_out(source: av.container.InputContainer, path: str | os.Pa
     pictures = [s for s in source.streams.video[1:] if not s.disposition & Disposition.attached_pic]
     for stream in [*pictures, *source.streams.attachments]:
         log.warning("%s: %s stream %d is left out", path, stream.type, stream.index)
+
+
+def _hidden(packet: av.Packet) -> bool:
+    """Whether an edit list hides the packet. What a decoder needs to get going lies within `_PRIMING` of the start."""
+    return packet.is_discard and _seconds(packet) < -_PRIMING
 
 
 def _seconds(packet: av.Packet) -> float | None:

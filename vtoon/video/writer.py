@@ -188,12 +188,11 @@ class VideoWriter:
 
     def _last_shown(self) -> Fraction:
         """Seconds: as long as the source shows its last picture, if the last one here is that."""
-        whole = self._like and self._like.finished and not self._like.damaged
-        return (whole and self._like.last_shown) or 1 / self._rate
+        return (self._like and self._like.finished and self._like.last_shown) or 1 / self._rate
 
     def _sound_end(self) -> float:
-        """Seconds: where the pictures end, if the source broke or was left early; else the sound is heard out."""
-        if self._like and (self._like.finished is False or self._like.damaged):
+        """Seconds: where the pictures end, if the source was left early; else the sound is heard out."""
+        if self._like and self._like.finished is False:
             return float(self._last * self._stream.codec_context.time_base + 1 / self._rate)
         return math.inf
 
