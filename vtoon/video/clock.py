@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from statistics import median
 
 import av
 
-_STREAMED = ("mpeg", "flv", "asf")  # formats whose clock may be set anew inside: "mpegts", "mpeg", ...
+_TS_DISCONT = 0x0200  # libavformat's flag: the clock may be set anew inside ("mpegts", "mpeg", "ogg", "live_flv", ...)
+_STREAMED = ("flv", "asf", "rm", "hls", "dv")  # recorded from a stream as well, though the flag does not say so
 _BACK = {True: 0.1, False: 0.5}  # s: a step back by more is a jump; streamed or not
-_AHEAD = {True: 10.0, False: 3600.0}  # s: likewise a step ahead of everything else in the file
-_LONGEST_RUN = 16  # pictures of one time that wait for the next good time
-_FASTEST = 240  # frames/s that are believed without a look at the times
-_LOOKED_AT = 24  # packets
+_AHEAD = 10.0  # s: a step ahead of everything else in the file by more is a jump, as for ffmpeg
+_STANDS = 3600.0  # s: as long may one picture stand where only the next time tells how long
+_LIVE = 2.0  # s: a stream that comes along
+_DELAY = (
+    2.0  # s: a start up to this is an author's delay in a file whose timeline is edited; above, a recording's clock
+)
 
 
-@dataclass
-class _Seen:
-    """How far one stream has come."""
+@dataclass(frozen=True)
+class _Place:
+    """How far one stream has come: its segment, and where on our clock (s) its next packet should begin."""
 
     segment: int
-    due: float | None = None  # s on our clock: where its next packet should begin
+    due: float
 
 
 class Clock:
     """Sets the packets of one pass through a file to times that begin at zero and go on without a hole.
 
     The whole file is moved by one offset, its start, so what begins later stays later. Where a stream jumps (parts
-    joined by `cat`, a counter that wraps), a new segment begins, for sound and pictures alike: packets of the old
-    segment that come late still belong to it. Two passes over a file give the same times.
+    joined by `cat`, a counter that wraps), a new segment begins behind all that was, for sound and pictures alike;
+    packets of the old segment that come late still belong to it, and a single wild time leaves no trace. Two passes
+    over a file give the same times.
     """
 
     def __init__(self, container: av.container.InputContainer) -> None:
-        streamed = any(name in container.format.name for name in _STREAMED)
-        self._back, self._ahead = _BACK[streamed], _AHEAD[streamed]
-        self._offsets = [-_start(container)]  # s, of each segment
-        self._seen: dict[int, _Seen] = {}
+        name = container.format.name
+        streamed = bool(container.format.flags & _TS_DISCONT) or any(word in name for word in _STREAMED)
+        self._back, self._tells_lengths = _BACK[streamed], streamed or "mp4" in name
+        self._offsets = [-_start(container, streamed)]  # s, of each segment
+        self._places: dict[int, tuple[_Place, ...]] = {}  # of each stream: now, and one packet ago
         self._reached = 0.0
 
     def set(self, packet: av.Packet) -> None:
@@ -45,100 +48,48 @@ class Clock:
         time = packet.pts if packet.dts is None else packet.dts
         if time is None:
             return
-        offset = self._offset(packet, float(time * packet.time_base))
-        shift = round(offset / packet.time_base)
+        shift = round(self._offset(packet, float(time * packet.time_base)) / packet.time_base)
         packet.pts = None if packet.pts is None else packet.pts + shift
         packet.dts = None if packet.dts is None else packet.dts + shift
 
     def _offset(self, packet: av.Packet, seconds: float) -> Fraction:
-        newest = len(self._offsets) - 1
-        seen = self._seen.setdefault(packet.stream.index, _Seen(newest))
         if packet.stream.type not in ("video", "audio") or packet.is_discard:
-            return self._offsets[newest]
-        if seen.due is not None and not self._follows(seen, seconds):
-            self._enter_segment(seen, seconds, newest)
-        offset = self._offsets[seen.segment]
-        seen.due = seconds + float(offset) + float((packet.duration or 0) * packet.time_base)
-        self._reached = max(self._reached, seen.due)
-        return offset
+            return self._offsets[-1]
+        index = packet.stream.index
+        before = self._places.get(index, ())
+        back = self._back if packet.dts is not None else 4 * self._back  # without it pictures come out of order
+        known = next((place for place in before if self._follows(index, place, seconds, back)), None)
+        segment = known.segment if known else self._other_segment(index, before, seconds)
+        length = float((packet.duration or 0) * packet.time_base)
+        now = _Place(segment, seconds + float(self._offsets[segment]) + length)
+        self._places[index] = (now, *before[:1]) if known is None or known is before[0] else (now,)
+        self._reached = max(self._reached, now.due)
+        return self._offsets[segment]
 
-    def _follows(self, seen: _Seen, seconds: float) -> bool:
-        step = seconds + float(self._offsets[seen.segment]) - seen.due
-        return -self._back <= step and step <= max(0.0, self._reached - seen.due) + self._ahead
+    def _follows(self, index: int, place: _Place, seconds: float, back: float) -> bool:
+        step = seconds + float(self._offsets[place.segment]) - place.due
+        return -back <= step <= max(0.0, self._reached - place.due) + self._longest_step(index, place)
 
-    def _enter_segment(self, seen: _Seen, seconds: float, newest: int) -> None:
-        """Another stream has jumped before, or this one is the first to."""
-        if seen.segment == newest:
-            self._offsets.append(Fraction(seen.due - seconds).limit_denominator(1_000_000))
-            seen.segment = newest + 1
-            return
-        seen.segment = newest
-        missing = seen.due - (seconds + float(self._offsets[newest]))
-        if missing > self._back:  # this stream's part was the longer one
-            self._offsets[newest] += Fraction(missing).limit_denominator(1_000_000)
+    def _longest_step(self, index: int, place: _Place) -> float:
+        """Where only the next time tells how long a picture stands, a jump is what all streams make together."""
+        others = (places[0].due for other, places in self._places.items() if other != index)
+        return _AHEAD if self._tells_lengths or any(due > place.due - _LIVE for due in others) else _STANDS
+
+    def _other_segment(self, index: int, before: tuple[_Place, ...], seconds: float) -> int:
+        """One that another stream has entered before, or a new one behind everything."""
+        if not before:
+            return len(self._offsets) - 1
+        for segment in range(len(self._offsets) - 1, before[0].segment, -1):
+            if self._follows(index, _Place(segment, before[0].due), seconds, 1.0):
+                return segment
+        self._offsets.append(Fraction(self._reached - seconds).limit_denominator(1_000_000))
+        return len(self._offsets) - 1
 
 
-def _start(container: av.container.InputContainer) -> Fraction:
+def _start(container: av.container.InputContainer, streamed: bool) -> Fraction:
     """Seconds. What sound has before zero, as its decoder's priming, stays there."""
     start = Fraction(container.start_time or 0, av.time_base)
-    if start >= 0:
+    if streamed or start > _DELAY:
         return start
     shown = [stream.start_time * stream.time_base for stream in container.streams.video if stream.start_time]
     return min([Fraction(0), *shown])
-
-
-def rising(pictures: Iterable[av.VideoFrame], step: int) -> Iterator[tuple[av.VideoFrame, int]]:
-    """(picture, pts) with times that rise; `step`: ticks from one picture to the next where nothing tells.
-
-    A picture that repeats the time before it, or steps back, takes its place between its neighbours: the next good
-    time stands. Where there is no room between them, it is left out. Raw streams carry no times at all.
-    """
-    last, waiting = None, []
-    for picture in pictures:
-        if last is None or picture.pts is None or picture.pts > last or len(waiting) == _LONGEST_RUN:
-            good = picture.pts if picture.pts is not None and (last is None or picture.pts > last) else None
-            for early, pts in _between(waiting, last, good, step):
-                last = pts
-                yield early, pts
-            last, waiting = (0 if last is None else last + step) if good is None else good, []
-            yield picture, last
-        else:
-            waiting.append(picture)
-    yield from _between(waiting, last, None, step)
-
-
-def _between(
-    pictures: list[av.VideoFrame], last: int | None, after: int | None, step: int
-) -> Iterator[tuple[av.VideoFrame, int]]:
-    if not pictures:
-        return
-    after = last + step * (len(pictures) + 1) if after is None else after
-    for n, picture in enumerate(pictures, 1):
-        pts = last + (after - last) * n // (len(pictures) + 1)
-        if pts > last and (n == 1 or pts > previous):
-            yield picture, pts
-        previous = pts
-
-
-def believable_rate(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction:
-    """Frames/s on average: the container's, or where it is absurd, what the times of the next packets say, else 25."""
-    told = [Fraction(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate]
-    if told and told[0] <= _FASTEST:
-        return told[0]
-    measured = _measured_rate(container, stream)
-    return measured or next((rate for rate in told if rate <= _FASTEST), Fraction(25))
-
-
-def _measured_rate(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:
-    times: list[Fraction] = []
-    try:
-        for packet in container.demux(stream):
-            if packet.pts is not None:
-                times.append(packet.pts * packet.time_base)
-            if len(times) == _LOOKED_AT:
-                break
-    except av.error.FFmpegError:
-        pass
-    times.sort()
-    steps = [b - a for a, b in zip(times, times[1:], strict=False) if b > a]
-    return (1 / Fraction(median(steps))).limit_denominator(1001) if steps else None

@@ -8,14 +8,17 @@ from collections.abc import Iterator
 import av
 
 from vtoon.video.clock import Clock
+from vtoon.video.source import packets
 from vtoon.video.whole import is_whole
+
+_PASSED_OVER = 250  # damaged pictures at the start: there may be no good one at all
 
 
 class Decoder:
     """Iterate the pictures of `stream` in the order of their times, on a `Clock`; the counts tell of the damage.
 
-    A damaged packet costs its picture alone. Damage before the first good picture is passed over: a recording may begin
-    between two keyframes. `broken`: the rest of the file is not there, or cannot be read.
+    A damaged packet costs its picture alone. What builds on a picture that is not there is passed over at the start: a
+    recording may begin between two keyframes. `broken`: the rest of the file is not there, or cannot be read.
     """
 
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream, path: str | os.PathLike) -> None:
@@ -24,16 +27,15 @@ class Decoder:
         self.passed_over = 0  # damaged pictures or packets before the first good picture
         self.damaged = 0  # pictures that are shown as far as they could be decoded
         self.lost = 0  # pictures that could not be decoded at all
-        self.end = 0.0  # s: where the last picture ends
+        self.last_length = 0.0  # s, of the packet decoded last: there a file says how long its last picture stands
         self._container, self._stream, self._path = container, stream, path
         self._clock = Clock(container)
         self._suspect: set[int | None] = set()  # times of packets that the demuxer calls damaged
-        self._lag: float | None = None  # s from decoding to showing, of the first packet
 
     def __iter__(self) -> Iterator[av.VideoFrame]:
         started = False
         try:
-            for packet in self._container.demux():  # all streams: the clock follows all of them
+            for packet in packets(self._container):  # all streams: the clock follows all of them
                 self._clock.set(packet)
                 if packet.stream.index != self._stream.index:
                     continue
@@ -41,7 +43,7 @@ class Decoder:
                 for picture in self._decode(packet, started):
                     damaged = picture.is_corrupt or picture.pts in self._suspect
                     self._suspect.discard(picture.pts)
-                    if damaged and not started:
+                    if damaged and not started and not picture.key_frame and self.passed_over < _PASSED_OVER:
                         self.passed_over += 1
                         continue
                     started = True
@@ -55,13 +57,8 @@ class Decoder:
     def _note(self, packet: av.Packet) -> None:
         if packet.is_corrupt:
             self._suspect.add(packet.pts)
-        if packet.dts is None or packet.pts is None:
-            return
-        tick, length = float(packet.time_base), packet.duration or 0
-        if self._lag is None:
-            self._lag = (packet.pts - packet.dts) * tick
-        # The packet that is decoded last need not be the one shown last, yet carries the file's last length.
-        self.end = max(self.end, (packet.pts + length) * tick, (packet.dts + length) * tick + self._lag)
+        if packet.size:
+            self.last_length = float((packet.duration or 0) * packet.time_base)
 
     def _decode(self, packet: av.Packet, started: bool) -> list[av.VideoFrame]:
         try:

@@ -53,13 +53,13 @@ class Codec:
 
 
 _ISO = (".mp4", ".m4v", ".mov", ".mkv")
+_X265 = {"x265-params": "log-level=none", "forced-idr": "1"}  # a keyframe that is asked for ends what was before
+_NVENC_OPTIONS = {"rc": "vbr", "b": "0", "forced-idr": "1"}
 _NVENC = {"crf_option": "cq", "preset": "p5", "presets": tuple(f"p{n}" for n in range(1, 8)), "hardware": True}
 
 CODECS = {
     "h264": Codec("libx264", (*_ISO, ".avi"), crf=18, preset="medium", presets=_X26X_PRESETS),
-    "hevc": Codec(
-        "libx265", _ISO, crf=20, preset="medium", presets=_X26X_PRESETS, options={"x265-params": "log-level=none"}
-    ),
+    "hevc": Codec("libx265", _ISO, crf=20, preset="medium", presets=_X26X_PRESETS, options=_X265),
     "av1": Codec(
         "libsvtav1",
         (".mp4", ".m4v", ".mkv", ".webm"),
@@ -80,8 +80,8 @@ CODECS = {
         multiple=1,
     ),
     "prores": Codec("prores_ks", (".mov", ".mkv"), "yuv422p10le", options={"profile": "hq", "vendor": "apl0"}),
-    "h264_nvenc": Codec("h264_nvenc", (*_ISO, ".avi"), crf=19, options={"rc": "vbr", "b": "0"}, **_NVENC),
-    "hevc_nvenc": Codec("hevc_nvenc", _ISO, crf=21, options={"rc": "vbr", "b": "0"}, **_NVENC),
+    "h264_nvenc": Codec("h264_nvenc", (*_ISO, ".avi"), crf=19, options=_NVENC_OPTIONS, **_NVENC),
+    "hevc_nvenc": Codec("hevc_nvenc", _ISO, crf=21, options=_NVENC_OPTIONS, **_NVENC),
 }
 _USUAL = {".webm": "vp9"}  # everywhere else h264
 

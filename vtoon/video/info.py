@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from vtoon.errors import VtoonError
-from vtoon.video.clock import believable_rate
 from vtoon.video.colours import UNTAGGED, Colours, colours_of
+from vtoon.video.rising import believable_rate
 from vtoon.video.source import check_file, is_pattern, open_source, picture_stream, sequence_numbers, still_image
 
 _QUARTER_TURNS = {(1, 0): 0, (0, 1): 90, (-1, 0): 180, (0, -1): 270}  # (d, b) = (cos, sin) -> degrees clockwise

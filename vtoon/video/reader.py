@@ -9,10 +9,10 @@ from fractions import Fraction
 
 from vtoon.errors import VtoonError
 from vtoon.types import Frame
-from vtoon.video.clock import rising
 from vtoon.video.colours import ToRGB
 from vtoon.video.decode import Decoder
 from vtoon.video.info import probe
+from vtoon.video.rising import Rising
 from vtoon.video.source import open_source, picture_stream
 
 log = logging.getLogger("vtoon")
@@ -25,13 +25,14 @@ class VideoReader:
             for frame in reader:                      # Frame: uint8 [H, W, 3] RGB, pts, time_base
                 ...
 
-    Frames are upright (display matrix applied), in the order of their times, on a clock that starts where the file
-    starts and does not jump (see `clock`). YUV becomes
-    RGB with the matrix and range that the file names; more than 8 bits are rounded to 8; PQ and HLG light is
-    tone-mapped to BT.709. The second `for` starts again from the beginning. Memory does not grow with the length.
+    Frames are upright (display matrix applied), in the order of their times, on a clock that begins with the
+    file and does not jump (see `clock`). YUV becomes RGB with the matrix and range that the file names; more than
+    8 bits are rounded to 8; PQ and HLG light is tone-mapped to BT.709. The second `for` starts again from the beginning. Memory does
+    not grow with the length.
 
     After the loop `damaged` is None, or one line that says what is left out (pictures that cannot be decoded, or all
-    behind the place where the file breaks), and `finished` tells whether the loop came to the end (None: there was none yet).
+    behind the place where the file breaks), and `finished` tells whether the loop came to the end (None: there was none
+    yet).
 
     Raises VtoonError where the file cannot be read at all.
     """
@@ -44,6 +45,7 @@ class VideoReader:
             raise VtoonError(f"{path}: the content is one picture, not a video; treat it as an image")
         self.damaged: str | None = None
         self.finished: bool | None = None
+        self.broken = False  # the rest of the file is not there
         self.last_shown = Fraction(0)  # s that the latest picture is shown; 0: not known
         self._rate = rate
         self._closed = False
@@ -58,12 +60,12 @@ class VideoReader:
     def __iter__(self) -> Iterator[Frame]:
         if self._closed:
             raise ValueError(f"{self.path}: this VideoReader is closed")
-        self.damaged, self.finished = None, False
+        self.damaged, self.finished, self.broken = None, False, False
         info, count, pts = self.info, 0, 0
         to_rgb = ToRGB(info.colours, *info.stored_size)
         with open_source(self.path, self._rate) as container:
             decoder = Decoder(container, picture_stream(container, self.path), self.path)
-            for picture, pts in rising(decoder, max(1, round(1 / (info.rate * info.time_base)))):
+            for picture, pts in Rising(decoder, max(1, round(1 / (info.rate * info.time_base)))):
                 if self._closed:
                     return
                 if not count and decoder.passed_over:
@@ -73,10 +75,9 @@ class VideoReader:
                 yield Frame(info.orientation.upright(to_rgb(picture)), pts, info.time_base)
         if not count:
             raise VtoonError(f"{self.path}: the file is damaged: not one picture can be decoded")
-        time = pts * info.time_base
-        self.last_shown = max(self.last_shown, Fraction(decoder.end).limit_denominator(100_000) - time)
-        self.damaged = self._damage(decoder, count, float(time))
-        self.finished = True
+        self.last_shown = max(self.last_shown, Fraction(decoder.last_length).limit_denominator(100_000))
+        self.damaged = self._damage(decoder, count, float(pts * info.time_base))
+        self.finished, self.broken = True, decoder.broken
 
     def _damage(self, decoder: Decoder, count: int, time: float) -> str | None:
         """One line where something is left out; damage that is shown as well as it can be is only a notice."""

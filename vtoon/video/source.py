@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterator
 from fractions import Fraction
 
 import av
@@ -14,6 +15,7 @@ from vtoon.errors import VtoonError
 
 _PATTERN = re.compile(r"%0?\d*d")  # printf counter of an image sequence: frames/%04d.png
 _IMAGE_CONTAINER = re.compile(r".*_pipe$|image2$")  # ffmpeg's demuxers of single pictures
+_STUMBLES = 100  # packets that cannot be read, before a file is given up
 # What counts as a picture; Pillow would also take an MPEG stream for one.
 _STILL_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "ICO")
 _STILL_BRANDS = (b"avif", b"heic", b"heix", b"mif1")  # ISO media that are one picture
@@ -96,6 +98,17 @@ def _open(path: str | os.PathLike, **options) -> av.container.InputContainer:
         container.close()
         raise VtoonError(f"{path}: the content is one picture, not a video")
     return container
+
+
+def packets(container: av.container.InputContainer) -> Iterator[av.Packet]:
+    """All packets, behind damage as well; FFmpegError where reading stops for good."""
+    for patience in reversed(range(_STUMBLES)):
+        try:
+            yield from container.demux()
+            return
+        except av.error.InvalidDataError:
+            if not patience:
+                raise
 
 
 def picture_stream(container: av.container.InputContainer, path: str | os.PathLike) -> av.VideoStream:

@@ -18,7 +18,7 @@ from av.stream import Disposition
 from av.subtitles.subtitle import SubtitleSet
 
 from vtoon.video.clock import Clock
-from vtoon.video.source import open_source
+from vtoon.video.source import open_source, packets
 
 log = logging.getLogger("vtoon")
 
@@ -48,7 +48,7 @@ class Tracks:
         self._tracks = {stream.index: track for stream in streams if (track := _track(stream, output, source))}
         kept = [stream for stream in streams if stream.index in self._tracks]
         self._clock = Clock(self._input)
-        self._packets = self._input.demux() if kept else None  # of all streams, for the clock follows all of them
+        self._packets = packets(self._input) if kept else None  # of all streams, for the clock follows all of them
         self._waiting = self._next() if kept else None
 
     def advance(self, until: float = math.inf) -> None:

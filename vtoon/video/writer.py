@@ -12,6 +12,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.video.frame import PictureType
 
 from vtoon.errors import VtoonError
 from vtoon.system.target import Target
@@ -20,12 +21,14 @@ from vtoon.video.colours import SDR, Colours, FromRGB
 from vtoon.video.encoders import CONTAINERS, choose_codec
 from vtoon.video.info import MediaInfo
 from vtoon.video.reader import VideoReader
+from vtoon.video.rising import stands_at_the_end
 from vtoon.video.source import is_pattern
 from vtoon.video.tracks import Tracks
 
 log = logging.getLogger("vtoon")
 _MAX_TIMESCALE = 2**31 - 1
 TELLS_SHAPE = ("h264", "hevc", "h264_nvenc", "hevc_nvenc")  # in the stream itself, whatever the container
+REORDERING = TELLS_SHAPE  # their encoders decode pictures in another order than they are shown
 REORDERED = 2  # frames that may be decoded before the first is shown
 
 
@@ -76,6 +79,7 @@ class VideoWriter:
         self._stream: av.VideoStream | None = None
         self._tracks: Tracks | None = None
         self._last: int | None = None  # pts of the last frame in the stream's time base
+        self._latest: av.VideoFrame | None = None  # the last frame, which waits to be encoded
         self._dts: int | None = None
         self._held: list[av.Packet] = []
         self.frames = 0
@@ -124,7 +128,7 @@ class VideoWriter:
 
     def _add_video(self, time_base: Fraction) -> av.VideoStream:
         info = self._like.info if self._like else None
-        options = self._options | ({"bf": "0"} if self.path.suffix.lower() == ".avi" else {})  # AVI has no pts
+        options = self._options | ({} if self._reorders() else {"bf": "0"})
         stream = self._container.add_stream(self._codec.encoder, rate=self._rate, options=options)
         stream.time_base = time_base
         context = stream.codec_context
@@ -149,6 +153,14 @@ class VideoWriter:
         self._to_picture = FromRGB(conversion, self._codec.pix_fmt, self._codec.multiple)
         return stream
 
+    def _reorders(self) -> bool:
+        """Whether pictures may be decoded in another order than they are shown. AVI has no times for that, and where
+        an MP4 is so, older players do not see how long the last one stands."""
+        suffix = self.path.suffix.lower()
+        if suffix == ".avi" or self.codec not in REORDERING or suffix == ".mkv":
+            return suffix != ".avi"
+        return not (self._like and stands_at_the_end(self._like.path, self._rate))
+
     def _encode(self, image: np.ndarray, time: Fraction) -> None:
         if image.shape[1::-1] != tuple(self._size):
             got, wanted = ("{}x{}".format(*size) for size in (image.shape[1::-1], self._size))
@@ -158,9 +170,10 @@ class VideoWriter:
         if self._last is not None and pts <= self._last:
             pts = self._last + 1
         picture.pts, picture.time_base = pts, self._stream.codec_context.time_base
-        self._last = pts
+        waited, self._latest, self._last = self._latest, picture, pts
         self.frames += 1
-        self._mux(self._stream.encode(picture))
+        if waited:
+            self._mux(self._stream.encode(waited))
         if self._tracks:
             self._tracks.advance(float(time))
 
@@ -178,7 +191,7 @@ class VideoWriter:
         if self._container is None:
             raise VtoonError(f"{self.path}: no frame was written, so there is no video")
         try:
-            self._mux(self._stream.encode(None), self._last_shown())
+            self._encode_last(self._last_shown())
             if self._tracks:
                 self._tracks.finish(self._sound_end())
             self._close()
@@ -186,13 +199,29 @@ class VideoWriter:
             raise self._failure(error) from None
         self._target.commit()
 
+    def _encode_last(self, shown: Fraction) -> None:
+        """The last frame, shown for so many seconds.
+
+        Files give a length to the picture that is decoded last. Where that may be another one, a picture that stands
+        becomes a keyframe, behind which nothing is decoded. AVI has no lengths: there it is shown twice.
+        """
+        stands = abs(shown * self._rate - 1) > Fraction(1, 10)
+        if stands and self.codec in REORDERING:
+            self._latest.pict_type = PictureType.I
+        packets = self._stream.encode(self._latest)
+        if stands and self.path.suffix.lower() == ".avi":
+            self._latest.pts = self._last = self._last + max(1, round((shown * self._rate) - 1))
+            packets += self._stream.encode(self._latest)
+            shown = 1 / self._rate
+        self._mux(packets + self._stream.encode(None), shown)
+
     def _last_shown(self) -> Fraction:
         """Seconds: as long as the source shows its last picture, if the last one here is that."""
         return (self._like and self._like.finished and self._like.last_shown) or 1 / self._rate
 
     def _sound_end(self) -> float:
-        """Seconds: where the pictures end, if the source was left early; else the sound is heard out."""
-        if self._like and self._like.finished is False:
+        """Seconds: where the pictures end, if the source breaks or was left early; else the sound is heard out."""
+        if self._like and (self._like.finished is False or self._like.broken):
             return float(self._last * self._stream.codec_context.time_base + 1 / self._rate)
         return math.inf
 
