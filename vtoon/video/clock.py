@@ -13,9 +13,7 @@ _BACK = {True: 0.1, False: 0.5}  # s: a step back by more is a jump; streamed or
 _AHEAD = 10.0  # s: a step ahead of everything else in the file by more is a jump, as for ffmpeg
 _STANDS = 3600.0  # s: as long may one picture stand where only the next time tells how long
 _LIVE = 2.0  # s: a stream that comes along
-_DELAY = (
-    2.0  # s: a start up to this is an author's delay in a file whose timeline is edited; above, a recording's clock
-)
+_DELAY = 5.0  # s: where a timeline is edited, a start up to this is meant; above it is a clock of the recording
 
 
 @dataclass(frozen=True)

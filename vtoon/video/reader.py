@@ -27,8 +27,8 @@ class VideoReader:
 
     Frames are upright (display matrix applied), in the order of their times, on a clock that begins with the
     file and does not jump (see `clock`). YUV becomes RGB with the matrix and range that the file names; more than
-    8 bits are rounded to 8; PQ and HLG light is tone-mapped to BT.709. The second `for` starts again from the beginning. Memory does
-    not grow with the length.
+    8 bits are rounded to 8; PQ and HLG light is tone-mapped to BT.709. The second `for` starts again from the
+    beginning. Memory does not grow with the length.
 
     After the loop `damaged` is None, or one line that says what is left out (pictures that cannot be decoded, or all
     behind the place where the file breaks), and `finished` tells whether the loop came to the end (None: there was none
