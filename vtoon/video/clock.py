@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
@@ -18,10 +18,11 @@ _DELAY = 5.0  # s: where a timeline is edited, a start up to this is meant; abov
 
 @dataclass(frozen=True)
 class _Place:
-    """How far one stream has come: its segment, and where on our clock (s) its next packet should begin."""
+    """How far one stream has come: its segment, and on our clock (s) where its latest packet begins and ends."""
 
     segment: int
-    due: float
+    at: float
+    due: float  # as the packet says, which of a picture is often not true
 
 
 class Clock:
@@ -58,15 +59,15 @@ class Clock:
         back = self._back if packet.dts is not None else 4 * self._back  # without it pictures come out of order
         known = next((place for place in before if self._follows(index, place, seconds, back)), None)
         segment = known.segment if known else self._other_segment(index, before, seconds)
-        length = float((packet.duration or 0) * packet.time_base)
-        now = _Place(segment, seconds + float(self._offsets[segment]) + length)
+        at = seconds + float(self._offsets[segment])
+        now = _Place(segment, at, at + float((packet.duration or 0) * packet.time_base))
         self._places[index] = (now, *before[:1]) if known is None or known is before[0] else (now,)
         self._reached = max(self._reached, now.due)
         return self._offsets[segment]
 
     def _follows(self, index: int, place: _Place, seconds: float, back: float) -> bool:
-        step = seconds + float(self._offsets[place.segment]) - place.due
-        return -back <= step <= max(0.0, self._reached - place.due) + self._longest_step(index, place)
+        at = seconds + float(self._offsets[place.segment])
+        return place.at - back <= at <= max(place.due, self._reached) + self._longest_step(index, place)
 
     def _longest_step(self, index: int, place: _Place) -> float:
         """Where only the next time tells how long a picture stands, a jump is what all streams make together."""
@@ -78,7 +79,7 @@ class Clock:
         if not before:
             return len(self._offsets) - 1
         for segment in range(len(self._offsets) - 1, before[0].segment, -1):
-            if self._follows(index, _Place(segment, before[0].due), seconds, 1.0):
+            if self._follows(index, replace(before[0], segment=segment), seconds, 1.0):
                 return segment
         self._offsets.append(Fraction(self._reached - seconds).limit_denominator(1_000_000))
         return len(self._offsets) - 1

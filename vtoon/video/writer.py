@@ -17,13 +17,15 @@ from av.video.frame import PictureType
 from vtoon.errors import VtoonError
 from vtoon.system.target import Target
 from vtoon.types import Frame, Rendered
+from vtoon.video.about import say_what_is_lost
 from vtoon.video.colours import SDR, Colours, FromRGB
 from vtoon.video.encoders import CONTAINERS, choose_codec
 from vtoon.video.info import MediaInfo
 from vtoon.video.reader import VideoReader
 from vtoon.video.rising import stands_at_the_end
-from vtoon.video.source import is_pattern
-from vtoon.video.tracks import Tracks
+from vtoon.video.source import is_pattern, open_source
+from vtoon.video.track_kinds import Kind
+from vtoon.video.tracks import Tracks, plan
 
 log = logging.getLogger("vtoon")
 _MAX_TIMESCALE = 2**31 - 1
@@ -77,6 +79,7 @@ class VideoWriter:
         self._sound = sound or (like.path if like and not is_pattern(like.path) else None)
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream | None = None
+        self._ways: dict[int, Kind] = {}  # how sound and subtitles get in: known before the first frame is drawn
         self._tracks: Tracks | None = None
         self._last: int | None = None  # pts of the last frame in the stream's time base
         self._latest: av.VideoFrame | None = None  # the last frame, which waits to be encoded
@@ -86,6 +89,8 @@ class VideoWriter:
 
     def __enter__(self) -> VideoWriter:
         self._target.create()
+        if self._sound:
+            self._ways = plan(self._sound, CONTAINERS[self.path.suffix.lower()])
         return self
 
     def write(
@@ -123,8 +128,11 @@ class VideoWriter:
         self._container = av.open(str(self._target.part), "w", format=format_name)
         self._stream = self._add_video(1 / self._rate if format_name == "avi" else time_base)
         if self._sound:
-            self._tracks = Tracks(self._sound, self._container)
-        self._container.container_options.update(_muxer_options(format_name, self._container.streams))
+            self._tracks = Tracks(self._sound, self._container, self._ways)
+        options = _muxer_options(format_name, self._container.streams)
+        if self._tracks and self._tracks.options:
+            options["movflags"] += self._tracks.options["movflags"]
+        self._container.container_options.update(options)
 
     def _add_video(self, time_base: Fraction) -> av.VideoStream:
         info = self._like.info if self._like else None
@@ -195,6 +203,9 @@ class VideoWriter:
             if self._tracks:
                 self._tracks.finish(self._sound_end())
             self._close()
+            if self._sound:
+                with open_source(self._sound) as old, av.open(str(self._target.part)) as new:
+                    say_what_is_lost(old, new, self.path)
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from None
         self._target.commit()
@@ -270,6 +281,5 @@ def _muxer_options(format_name: str, streams: Sequence[av.stream.Stream]) -> dic
     if format_name not in ("mp4", "mov"):
         return {"avoid_negative_ts": "disabled"}
     scales = [stream.codec_context.sample_rate for stream in streams if stream.type == "audio"]
-    scales += [stream.codec_context.time_base.denominator for stream in streams if stream.type == "video"]
-    scale = math.lcm(*scales)
+    scale = math.lcm(streams[0].codec_context.time_base.denominator, *scales)  # the pictures come first
     return {"movflags": "+faststart"} | ({"movie_timescale": str(scale)} if scale <= _MAX_TIMESCALE else {})
