@@ -5,10 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from types import SimpleNamespace
 
+import av
 import pytest
-from video_clips import converted, make_clip, retimed, spans
+from video_clips import converted, make_clip, picture, retimed, spans
 
-from vtoon.video import VideoReader
+from vtoon.video import VideoReader, probe
 from vtoon.video.rising import Rising
 
 DAY = 2**33 / 90000  # s, after which the clock of a transport stream starts again
@@ -147,3 +148,27 @@ def test_rules_of_rising_times():
     assert placed([None, None, None]) == [0, 40, 80]  # no times at all
     assert placed([0, 1, 1, 2], 1) == [0, 1, 2]  # no room: merged
     assert placed([0] * 40) == [40 * n for n in range(40)]  # a clock that stands
+
+
+@pytest.mark.parametrize(("system", "rate"), [("pal", 25), ("ntsc", Fraction(30000, 1001))])
+def test_an_absurd_rate_is_not_taken(tmp_path, caplog, system, rate):
+    """libavformat says that raw DV has 60000 frames/s."""
+    size, pix_fmt = ((720, 576), "yuv420p") if system == "pal" else ((720, 480), "yuv411p")
+    with av.open(str(tmp_path / "a.dv"), "w") as container:
+        stream = container.add_stream("dvvideo", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
+        for n in range(6):
+            frame = av.VideoFrame.from_ndarray(picture(n, *size), "rgb24")
+            frame.pts, frame.time_base = n, 1 / Fraction(rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert probe(tmp_path / "a.dv").rate == rate
+    assert "60000 frames/s" in caplog.text
+    converted(tmp_path / "a.dv", tmp_path / "b.mp4", preset="ultrafast")
+    with av.open(str(tmp_path / "b.mp4")) as made:
+        assert made.streams.video[0].average_rate == rate
+
+
+def test_a_rate_that_is_only_a_tick_is_measured(tmp_path):
+    make_clip(tmp_path / "a.mkv", range(0, 400, 40), time_base=Fraction(1, 1000))
+    assert probe(tmp_path / "a.mkv").rate == 25

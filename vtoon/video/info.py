@@ -158,7 +158,7 @@ def _probe_video(path: str | os.PathLike, container: av.container.InputContainer
         orientation=orientation,
         sample_aspect_ratio=aspect,
         colours=colours_of(picture, stream.codec_context),
-        rate=believable_rate(container, stream),
+        rate=believable_rate(container, stream, path),
         time_base=time_base,
         frames=len(sequence_numbers(path)) if is_pattern(path) else stream.frames or None,
         duration=_duration(stream, container),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -13,6 +14,8 @@ import av
 
 from vtoon.errors import VtoonError
 from vtoon.video.source import open_source, picture_stream
+
+log = logging.getLogger("vtoon")
 
 _LONGEST_RUN = 16  # pictures without a time of their own that wait for the next good one
 _FASTEST = 240  # frames/s that are believed without a look at the times
@@ -84,12 +87,17 @@ class Rising:
                 yield picture, pts
 
 
-def believable_rate(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction:
+def believable_rate(
+    container: av.container.InputContainer, stream: av.VideoStream, path: str | os.PathLike
+) -> Fraction:
     """Frames/s on average: the container's, or where it is absurd, what the times of the next packets say, else 25."""
     told = [Fraction(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate]
     if told and told[0] <= _FASTEST:
         return told[0]
-    return _measured_rate(container, stream) or next((rate for rate in told if rate <= _FASTEST), Fraction(25))
+    rate = _measured_rate(container, stream) or next((rate for rate in told if rate <= _FASTEST), Fraction(25))
+    if told and told[0] != rate:
+        log.warning("%s: says %.5g frames/s; %.5g are taken, as the frames' times tell", path, told[0], rate)
+    return rate
 
 
 def stands_at_the_end(path: str | os.PathLike, rate: Fraction) -> bool:
