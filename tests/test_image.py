@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from vtoon.errors import VtoonError
-from vtoon.image import as_image, colour_profile, load_image, save_image
+from vtoon.image import about_image, as_image, load_image, save_image
 
 RGB = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
 
@@ -20,7 +20,7 @@ def test_gray_of_sixteen_bits_keeps_its_tones(tmp_path):
 def test_the_colour_profile_comes_along(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(RGB).save(tmp_path / "a.jpg", icc_profile=profile, dpi=(300, 300))
-    save_image(tmp_path / "b.png", RGB, **colour_profile(tmp_path / "a.jpg"))
+    save_image(tmp_path / "b.png", RGB, **about_image(tmp_path / "a.jpg"))
     with Image.open(tmp_path / "b.png") as saved:
         assert saved.info["icc_profile"] == profile and round(saved.info["dpi"][0]) == 300
 

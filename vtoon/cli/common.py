@@ -60,7 +60,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Coding:
-    """How a video is written."""
+    """How a video is written, and which frames of an interlaced one."""
 
     codec: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: what suits the container)")] = None
     """h264, hevc, av1, vp9, prores, h264_nvenc or hevc_nvenc."""
@@ -70,6 +70,8 @@ class Coding:
     """Constant quality: lower is better and larger."""
     preset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the codec's)")] = None
     """The encoder's speed, for example veryfast or slow for h264."""
+    deinterlace: Literal["auto", "off", "double"] = "auto"
+    """Interlaced video: auto keeps its frame rate, double draws every field at twice the rate, off leaves it."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vtoon.errors import VtoonError
-from vtoon.image import IMAGE_SUFFIXES
+from vtoon.image import IMAGE_SUFFIXES, PHOTO_SUFFIXES
 from vtoon.system.target import Target
 from vtoon.video import sniff_kind
 from vtoon.video.encoders import CODECS, CONTAINERS
@@ -108,7 +108,7 @@ def _is_one(text: str) -> bool:
 def _is_media(path: str) -> bool:
     suffix = Path(path).suffix.lower()
     if suffix:
-        return suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES
+        return suffix in VIDEO_SUFFIXES or suffix in PHOTO_SUFFIXES
     try:
         return bool(sniff_kind(path))  # no extension: the content says
     except VtoonError:

@@ -26,6 +26,7 @@ from vtoon.pipeline.placement import PUBLISHED_EYES, Crop, Full, PassThrough, Pa
 from vtoon.system.clock import StageClock
 from vtoon.types import Frame, Landmarks, Rendered, Style, TrackedFace, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter, batched, prefetch
+from vtoon.video.deinterlace import check_mode
 from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from vtoon.weights.converted import is_converted
 from vtoon.weights.hub import find_missing, folder_name
@@ -56,6 +57,7 @@ class StylizeOptions:
     codec: str | None = None
     crf: int | None = None
     preset: str | None = None
+    deinterlace: str = "auto"  # of an interlaced video: auto, off, or double, a frame of each field
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -71,6 +73,7 @@ class StylizeOptions:
             "between 0 (the photo) and 1 (the full drawing)",
         )
         check(self.placement in PLACEMENTS, "placement", "crop, paste or full")
+        check_mode(self.deinterlace)
         check(self.faces in ("all", "largest"), "faces", "all or largest")
         check(self.batch_size is None or _counts(self.batch_size), "batch_size", "auto or a whole number, at least 1")
         check(_counts(self.parse_every), "parse_every", "a whole number, at least 1")
@@ -198,7 +201,8 @@ class Stylizer:
         n = chosen.batch_size or (1 if self.device.type == "cpu" else 8)
         frames, most = 0, 0
         coding = {"codec": chosen.codec, "crf": chosen.crf, "preset": chosen.preset, "overwrite": chosen.overwrite}
-        with VideoReader(source) as reader, VideoWriter(target, like=reader, **coding) as writer:
+        source_reader = VideoReader(source, deinterlace=chosen.deinterlace)
+        with source_reader as reader, VideoWriter(target, like=reader, **coding) as writer:
             decoded = clock.stage("wait", prefetch(clock.stage("decode", reader)))
             tracker = FaceTracker(faces=chosen.faces)
             tracked = clock.stage("wait", prefetch(clock.stage("track", tracker.track(decoded))))
@@ -206,7 +210,7 @@ class Stylizer:
             done = clock.stage("steady", steady(drawn, self.flow)) if chosen.steady else drawn
             for picture in prefetch(done):
                 with clock.measure("encode"):
-                    writer.write(picture.image, picture.pts, picture.time_base)
+                    writer.write(picture)
                 frames, most = frames + 1, max(most, picture.faces)
                 if progress:
                     progress(frames, reader.info.expected_frames)
@@ -247,7 +251,7 @@ class Stylizer:
         """`crop` and `full` fix their geometry by the first face of the clip, so they look ahead for it."""
         if options.placement == "paste":
             return self.place(options, None, (0, 0))
-        with VideoReader(source) as reader:
+        with VideoReader(source, deinterlace=options.deinterlace) as reader:
             face = first_face(iter(reader))
             size = (reader.info.height, reader.info.width)
         return self.place(options, face, size)

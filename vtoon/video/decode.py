@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import av
 
 from vtoon.video.clock import Clock
-from vtoon.video.source import packets
+from vtoon.video.source import alpha_decoder, packets
 from vtoon.video.whole import is_whole
 
 _PASSED_OVER = 250  # damaged pictures at the start: there may be no good one at all
@@ -30,6 +30,7 @@ class Decoder:
         self.last_length = 0.0  # s, of the packet decoded last: there a file says how long its last picture stands
         self._container, self._stream, self._path = container, stream, path
         self._clock = Clock(container)
+        self._context = alpha_decoder(stream)  # None: the stream's own
         self._suspect: set[int | None] = set()  # times of packets that the demuxer calls damaged
 
     def __iter__(self) -> Iterator[av.VideoFrame]:
@@ -62,7 +63,7 @@ class Decoder:
 
     def _decode(self, packet: av.Packet, started: bool) -> list[av.VideoFrame]:
         try:
-            return packet.decode()
+            return self._context.decode(packet if packet.size else None) if self._context else packet.decode()
         except av.error.FFmpegError:
             if started:
                 self.lost += 1
@@ -73,6 +74,6 @@ class Decoder:
     def _delayed(self) -> list[av.VideoFrame]:
         """What the decoder still holds of the packets before the break."""
         try:
-            return self._stream.codec_context.decode(None)
+            return (self._context or self._stream.codec_context).decode(None)
         except av.error.FFmpegError:
             return []

@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
+
+import numpy as np
 
 from vtoon.errors import VtoonError
 from vtoon.types import Frame
 from vtoon.video.colours import ToRGB
 from vtoon.video.decode import Decoder
+from vtoon.video.deinterlace import check_mode, deinterlaced
 from vtoon.video.info import probe
-from vtoon.video.rising import Rising
+from vtoon.video.rising import Rising, Timed
 from vtoon.video.source import open_source, picture_stream
 
 log = logging.getLogger("vtoon")
@@ -37,10 +41,19 @@ class VideoReader:
     Raises VtoonError where the file cannot be read at all.
     """
 
-    def __init__(self, path: str | os.PathLike, rate: Fraction | None = None) -> None:
-        """`rate` (frames/s, default 25) is the speed of an image sequence; a file has its own."""
+    def __init__(self, path: str | os.PathLike, rate: Fraction | None = None, *, deinterlace: str = "auto") -> None:
+        """`rate` (frames/s, default 25) is the speed of an image sequence; a file has its own.
+
+        `deinterlace` of pictures that are marked as interlaced: auto keeps the rate, double makes a frame of each
+        field at twice the rate, off leaves them as they are.
+        """
         self.path = path
-        self.info = probe(path, rate)
+        self._deinterlace = check_mode(deinterlace)
+        self.info = info = probe(path, rate)
+        self._ticks = 2 if deinterlace == "double" and info.interlaced else 1
+        if self._ticks == 2:
+            twice = info.frames and 2 * info.frames
+            self.info = replace(info, rate=2 * info.rate, time_base=info.time_base / 2, frames=twice)
         if self.info.kind == "image":
             raise VtoonError(f"{path}: the content is one picture, not a video; treat it as an image")
         self.damaged: str | None = None
@@ -62,22 +75,34 @@ class VideoReader:
             raise ValueError(f"{self.path}: this VideoReader is closed")
         self.damaged, self.finished, self.broken = None, False, False
         info, count, pts = self.info, 0, 0
-        to_rgb = ToRGB(info.colours, *info.stored_size)
+        to_rgb = ToRGB(info.colours, *info.stored_size, info.alpha)
         with open_source(self.path, self._rate) as container:
             decoder = Decoder(container, picture_stream(container, self.path), self.path)
-            for picture, pts in Rising(decoder, max(1, round(1 / (info.rate * info.time_base)))):
+            for picture, pts in self._pictures(decoder):
                 if self._closed:
                     return
                 if not count and decoder.passed_over:
                     log.warning("%s: what comes before the first whole picture is left out", self.path)
                 count += 1
-                self.last_shown = (picture.duration or 0) * info.time_base
-                yield Frame(info.orientation.upright(to_rgb(picture)), pts, info.time_base)
+                self.last_shown = (picture.duration or 0) * picture.time_base
+                yield self._frame(info.orientation.upright(to_rgb(picture)), pts)
         if not count:
             raise VtoonError(f"{self.path}: the file is damaged: not one picture can be decoded")
-        self.last_shown = max(self.last_shown, Fraction(decoder.last_length).limit_denominator(100_000))
+        self.last_shown = max(self.last_shown, Fraction(decoder.last_length).limit_denominator(100_000) / self._ticks)
         self.damaged = self._damage(decoder, count, float(pts * info.time_base))
         self.finished, self.broken = True, decoder.broken
+
+    def _pictures(self, decoder: Decoder) -> Iterator[Timed]:
+        time_base = self.info.time_base * self._ticks  # the file's
+        rising = Rising(decoder, max(1, round(self._ticks / (self.info.rate * time_base))))
+        mode = "auto" if self._deinterlace == "double" and self._ticks == 1 else self._deinterlace
+        return deinterlaced(rising, time_base, mode, self.path)
+
+    def _frame(self, image: np.ndarray, pts: int) -> Frame:
+        if image.shape[2] == 3:
+            return Frame(image, pts, self.info.time_base)
+        rgb, alpha = np.ascontiguousarray(image[..., :3]), np.ascontiguousarray(image[..., 3])
+        return Frame(rgb, pts, self.info.time_base, alpha)
 
     def _damage(self, decoder: Decoder, count: int, time: float) -> str | None:
         """One line where something is left out; damage that is shown as well as it can be is only a notice."""

@@ -16,7 +16,7 @@ from av.video.frame import PictureType
 
 from vtoon.errors import VtoonError
 from vtoon.system.target import Target
-from vtoon.types import Frame, Rendered
+from vtoon.types import Frame, Rendered, over_black
 from vtoon.video.about import say_what_is_lost
 from vtoon.video.colours import SDR, Colours, FromRGB
 from vtoon.video.encoders import CONTAINERS, choose_codec
@@ -72,8 +72,11 @@ class VideoWriter:
         """
         self._target = Target(path, [like and like.path, sound], overwrite)
         self.path = self._target.path
-        self.codec, self._codec = choose_codec(self.path, codec)
-        self._options = self._codec.settings(crf, preset)
+        alpha = bool(like and like.info.alpha)
+        self.codec, self._codec = choose_codec(self.path, codec, alpha and crf is None and preset is None)
+        self._alpha = alpha and self.path.suffix.lower() in self._codec.alpha_suffixes
+        self._options = self._codec.settings(crf, preset) | (self._codec.alpha_options if self._alpha else {})
+        self._pix_fmt = self._codec.alpha_pix_fmt if self._alpha else self._codec.pix_fmt
         self._like, self._size = like, size
         self._rate = Fraction(rate) if rate else like.info.rate if like else Fraction(25)
         self._sound = sound or (like.path if like and not is_pattern(like.path) else None)
@@ -98,9 +101,11 @@ class VideoWriter:
     ) -> None:
         """Encode one frame: a `Frame`, or uint8 [H, W, 3] RGB shown at `pts * time_base` seconds (default: the next).
 
+        Alpha is kept where `like` has it and codec and container can; else the picture is laid over black.
+
         Raises VtoonError where the size changes or the file cannot be written.
         """
-        image = frame if isinstance(frame, np.ndarray) else frame.image
+        image = frame if isinstance(frame, np.ndarray) else self._with_alpha(frame)
         if pts is None and not isinstance(frame, np.ndarray):
             pts, time_base = frame.pts, frame.time_base
         if pts is None or time_base is None:
@@ -120,6 +125,16 @@ class VideoWriter:
             with contextlib.suppress(av.error.FFmpegError, OSError):
                 self._close()
             self._target.discard()
+
+    def _with_alpha(self, frame: Frame | Rendered) -> np.ndarray:
+        """[H, W, 4] where alpha is kept, else [H, W, 3]."""
+        if self._alpha:
+            alpha = np.full(frame.image.shape[:2], 255, np.uint8) if frame.alpha is None else frame.alpha
+            return np.dstack([frame.image, alpha])
+        if frame.alpha is None:
+            return frame.image
+        log.warning("%s: what is transparent becomes black: %s here has no alpha", self.path, self.codec)
+        return over_black(frame.image, frame.alpha)
 
     def _start(self, image: np.ndarray, time_base: Fraction) -> None:
         """Open the container with all its streams; the first frame tells size and time base."""
@@ -142,7 +157,9 @@ class VideoWriter:
         context = stream.codec_context
         context.time_base = time_base
         context.thread_type = "AUTO"
-        context.pix_fmt = self._codec.pix_fmt
+        context.pix_fmt = self._pix_fmt
+        if self._alpha and self.codec == "vp9":
+            stream.metadata["alpha_mode"] = "1"  # players look here
         context.width, context.height = (side + -side % self._codec.multiple for side in self._size)
         if (context.width, context.height) != tuple(self._size):
             log.warning(
@@ -158,7 +175,7 @@ class VideoWriter:
         if context.codec.canonical_name == "hevc" and self.path.suffix.lower() != ".mkv":
             context.codec_tag = "hvc1"  # the one Apple's players take
         context.open()
-        self._to_picture = FromRGB(conversion, self._codec.pix_fmt, self._codec.multiple)
+        self._to_picture = FromRGB(conversion, self._pix_fmt, self._codec.multiple)
         return stream
 
     def _reorders(self) -> bool:
