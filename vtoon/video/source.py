@@ -13,6 +13,7 @@ from PIL import UnidentifiedImageError
 
 from vtoon.errors import VtoonError
 from vtoon.system.pictures import is_still, iso_brands, opened_image
+from vtoon.system.pipes import is_pipe
 
 _PATTERN = re.compile(r"%0?\d*d")  # printf counter of an image sequence: frames/%04d.png
 _IMAGE_CONTAINER = re.compile(r".*_pipe$|image2$")  # ffmpeg's demuxers of single pictures
@@ -54,6 +55,10 @@ def check_file(path: str | os.PathLike) -> None:
         raise VtoonError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if os.path.isdir(path):
         raise VtoonError(f"{path}: is a folder; give a video or an image file")
+    if is_pipe(path):
+        raise VtoonError(f"{path}: is a pipe, which can be read once only; save what comes through it to a file")
+    if not os.path.isfile(path):
+        raise VtoonError(f"{path}: is a device; give a video or an image file")
     if size == 0:
         raise VtoonError(f"{path}: the file is empty (0 bytes)")
 
