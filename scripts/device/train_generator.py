@@ -16,7 +16,6 @@ import sys
 import time
 from pathlib import Path
 
-STARTED = time.monotonic()
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
@@ -29,6 +28,7 @@ from vtoon.train.recipes.finetune import FinetuneOptions, StyleGANFinetune
 from vtoon.train.trainer import TrainOptions, fit, tune_device
 from vtoon.weights.snapshots import Start, load_start
 
+STARTED = time.monotonic()
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SPARE = 1.0  # minutes before the limit at which the run saves and ends
 
@@ -120,9 +120,8 @@ def train(args: argparse.Namespace) -> int:
     net = start.net
     data = Dataset(args.data, net.size, options.device)
     where = "on the device" if data.in_memory else "read as it goes"
-    print(
-        f"{len(data)} pictures {where}, {net.size} px, {sum(p.numel() for p in net.parameters()) / 1e6:.1f} M weights"
-    )
+    weights = sum(p.numel() for p in net.parameters()) / 1e6
+    print(f"{len(data)} pictures {where}, {net.size} px, {weights:.1f} M weights")
     disc = start.disc or Discriminator(net.size, net.channels)
     recipe = StyleGANFinetune(net, disc, data, options, start.average)
     goes_on = recipe.go_on(start)

@@ -41,7 +41,7 @@ class Start:
 
 
 def save_snapshot(path: Path, parts: Mapping[str, Any], mean: Tensor, step: int, about: Mapping[str, str]) -> None:
-    """`parts`: state dicts of a recipe by name. Complete or not at all. Raises VtoonError where it cannot be written."""
+    """`parts`: state dicts of a recipe by name. Complete or not at all; VtoonError where it cannot be written."""
     content: dict[str, Any] = {name: parts[name] for name in PUBLISHED}
     content |= {"ada_aug_p": parts["ada"]["p"], "latent_avg": mean.detach().cpu()}
     rest = {name: part for name, part in parts.items() if name not in PUBLISHED}

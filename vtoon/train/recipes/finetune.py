@@ -48,9 +48,7 @@ PATH_DECAY = 0.01  # of the mean path length
 SURE = 0.9  # of r_t: D knows nearly every real picture
 COLUMNS, PSI = 8, 0.7  # of previews
 FAKES, PATHS, REAL_SEEN, FAKE_SEEN, GUESSED = range(1, 6)  # series of random numbers within a step
-Term = Callable[
-    [Tensor, Tensor], Tensor
-]  # (pictures [N, 3, S, S], w+ [N, L, D] of the source's mapping or own) -> scalar
+Term = Callable[[Tensor, Tensor], Tensor]  # pictures [N, 3, S, S] and their z [N, D] -> a scalar, weighted
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,8 @@ class StyleGANFinetune:
         for part in filter(None, (self.net, self.disc, self.source)):
             if o.dtype is not torch.float32:
                 limit_activations_(part)
-            if o.channels_last:
+        for part in filter(None, (self.net, self.disc, self.source, self.ema.module)):
+            if o.channels_last:  # the average, too: both are gone through together
                 channels_last_(part)
         self._grow = torch.compile(self._grown) if o.compile else self._grown
         self._answer = torch.compile(self.disc) if o.compile else self.disc
@@ -315,14 +314,19 @@ class StyleGANFinetune:
         self._drawn = None
         terms = {"loss": generator_loss(self.judge(drawn[-1], b.guessed))}
         if levels := self.options.structure_loss:
-            with torch.no_grad(), arithmetic(self.options.device, self.options.dtype):
-                w_plus = self._mixed(self.source, b.fake)
-                grown = islice(self._growing(self.source, w_plus, b.fake.noise), 1, 1 + levels)
-                meant = [rgb.float() for _, rgb in grown]
+            meant = self._meant(b.fake, levels)
             terms["structure"] = self.options.structure_weight * structure_loss(drawn[1 : 1 + levels], meant)
         for name, term in self.extra.items():
             terms[name] = term(drawn[-1], b.fake.z)
         return terms
+
+    @torch.no_grad()
+    def _meant(self, latents: Latents, levels: int) -> list[Tensor]:
+        """What the source has drawn at 8, 16, ... px."""
+        w_plus = self._mixed(self.source, latents)
+        with arithmetic(self.options.device, self.options.dtype):
+            grown = islice(self._growing(self.source, w_plus, latents.noise), 1, 1 + levels)
+            return [rgb.float() for _, rgb in grown]
 
     def path_terms(self, b: Lesson) -> dict[str, Tensor]:
         w_plus = self.rows_of(b.path)
@@ -339,8 +343,11 @@ class StyleGANFinetune:
         self.ema.update(self.net, step)
         if self.ada.step(summed) and not self._warned and self.ada.r_t > SURE and (not self.pipe or self.ada.p > 0.99):
             self._warned = True
-            log.warning("step %d: the discriminator knows the pictures by heart (r_t %.2f, p %.2f): take the snapshot "
-                        "before, more pictures, --mirror, or a larger --gamma", step, self.ada.r_t, self.ada.p)  # fmt: skip
+            log.warning(
+                "step %d: the discriminator knows the pictures by heart (r_t %.2f, p %.2f): take an earlier snapshot, "
+                "more pictures, --mirror, or a larger --gamma",
+                step, self.ada.r_t, self.ada.p,
+            )  # fmt: skip
 
     def figures(self) -> dict[str, float]:
         """What the log says besides the terms."""
