@@ -88,7 +88,7 @@ def test_every_other_command_parses():
                 COMMANDS, args=args, use_underscores=True, config=(tyro.conf.OmitArgPrefixes,)
             )
         elif program == "train_vtoonify_t.py":
-            tyro.cli(train.TrainArgs, args=args, use_underscores=True)
+            tyro.cli(train.Train, args=args, use_underscores=True)
         elif program == "benchmarks/speed.py":
             tyro.cli(Bench, args=args, use_underscores=True, config=(tyro.conf.OmitArgPrefixes,))
         elif program == "benchmarks/memory.py":
@@ -140,7 +140,7 @@ def test_flags_that_are_named_exist():
 
 
 def helps() -> list[str]:
-    classes = (StyleTransfer, *COMMANDS.values(), train.TrainArgs)
+    classes = (StyleTransfer, *COMMANDS.values(), train.Train)
     return [
         tyro.extras.get_parser(cls, use_underscores=True, config=(tyro.conf.OmitArgPrefixes,)).format_help()
         for cls in classes

@@ -21,6 +21,7 @@ from vtoon.cli.sefa import Sefa
 from vtoon.cli.styles import Styles
 from vtoon.cli.stylize import Stylize
 from vtoon.cli.teach import Nada, One, Styleclip
+from vtoon.cli.train import Train
 
 COMMANDS = {
     "stylize": Stylize,
@@ -42,6 +43,7 @@ COMMANDS = {
     "styleclip": Styleclip,
     "nada": Nada,
     "one": One,
+    "train": Train,
 }
 ABOUT = "Face video stylization. `vtoon COMMAND --help` tells more; `vtoon --version` prints the version."
 

@@ -65,20 +65,27 @@ class Recipe(Protocol):
 class TrainOptions:
     """How long, how often and where."""
 
-    folder: Path  # of the run: state.pt, log.jsonl, curves, what is exported
+    folder: Path  # of the run: its state, log.jsonl, curves, what is exported
     steps: int
     log_every: int = 50
     preview_every: int = 500
-    save_every: int = 500
+    save_every: int = 500  # steps between two exports
     save_begin: int = 0  # no export before this step; the state is kept all the same
+    state_every: int | None = None  # steps between two states; None: as exports
+    start: int = 0  # steps that were done before, where the folder has no state yet: schedules stand there
     accumulate: int = 1  # parts that a batch is gone through in: less memory, the same gradient
-    previews: str = "preview_{step:06d}.jpg"  # in the folder, or an own path
+    previews: str = "preview_{step:06d}.jpg"  # in the logs' folder
+    state: str = "state.pt"  # in the folder
+    logs: Path | None = None  # folder of log.jsonl, curves, previews; None: the run's
     resume: bool = True
-    start: int = 0  # steps that were done before, where the folder has no state yet
     minutes: float | None = None  # of the clock, after which the run saves and ends; None: all steps
     preview_minutes: float | None = None  # a preview, a save at least so often, besides those by steps
     save_minutes: float | None = None
     images: int = 0  # of a step, over all processes: the log then counts kimg
+
+    @property
+    def log_folder(self) -> Path:
+        return self.logs or self.folder
 
 
 class Due:
@@ -165,9 +172,9 @@ def fit(recipe: Recipe, options: TrainOptions) -> int:
     SIGTERM and Ctrl-C save and stop; the same command then goes on as if nothing had happened.
     """
     _make_folders(options)
-    state_file = options.folder / "state.pt"
+    state_file = options.folder / options.state
     step = load_state(recipe, state_file) if options.resume and state_file.exists() else options.start
-    log, stop = Log(options.folder, step, options.steps, options.log_every, options.images), []
+    log, stop = Log(options.log_folder, step, options.steps, options.log_every, options.images), []
 
     def noted(number: int, _: object) -> None:
         stop.append(number)  # the step that runs is finished first; a second Ctrl-C ends at once
@@ -180,13 +187,17 @@ def fit(recipe: Recipe, options: TrainOptions) -> int:
         recipe.close()
         log.close()
     if is_main():
-        _save(recipe, options, step)
+        save_state(recipe, step, state_file)
+        if step >= min(options.save_begin, options.steps):
+            recipe.export(options.folder, step)
     return step
 
 
 def _steps(recipe: Recipe, options: TrainOptions, step: int, stop: Sequence[int], log: Log) -> int:
     """Whole steps only, from `step` on; returns the number of steps done."""
-    previews, saves = Due(options.preview_every, options.preview_minutes), Due(options.save_every, options.save_minutes)
+    previews = Due(options.preview_every, options.preview_minutes)
+    states = Due(options.state_every or options.save_every, options.save_minutes)
+    exports = Due(options.save_every, options.save_minutes)
     end = time.monotonic() + 60 * options.minutes if options.minutes is not None else float("inf")
     log.end = end
     while step < options.steps and not any_rank(bool(stop) or time.monotonic() > end):
@@ -200,20 +211,17 @@ def _steps(recipe: Recipe, options: TrainOptions, step: int, stop: Sequence[int]
         step += 1
         log.add(step, terms)
         if is_main() and (previews(step) or step == options.steps):
-            save_image(options.folder / options.previews.format(step=step), recipe.preview())
-        if is_main() and saves(step) and step < options.steps:
-            _save(recipe, options, step)
+            save_image(options.log_folder / options.previews.format(step=step), recipe.preview())
+        if is_main() and step < options.steps:
+            if states(step):
+                save_state(recipe, step, options.folder / options.state)
+            if exports(step) and step >= options.save_begin:
+                recipe.export(options.folder, step)
     return step
 
 
-def _save(recipe: Recipe, options: TrainOptions, step: int) -> None:
-    save_state(recipe, step, options.folder / "state.pt")
-    if step >= min(options.save_begin, options.steps):
-        recipe.export(options.folder, step)
-
-
 def _make_folders(options: TrainOptions) -> None:
-    for folder in (options.folder, (options.folder / options.previews).parent):
+    for folder in (options.folder, (options.log_folder / options.previews).parent):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

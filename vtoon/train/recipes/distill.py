@@ -22,12 +22,12 @@ from vtoon.models.face_embedding import FaceEmbedding
 from vtoon.models.face_net import PARTS, POOL
 from vtoon.models.style_codes import StyleCodes
 from vtoon.ops import EqualConv2d, EqualLinear, ModulatedConv2d, arithmetic, channels_last_
+from vtoon.system.stream import prefetch
 from vtoon.train.distributed import rank
 from vtoon.train.ema import EMA
 from vtoon.train.losses import crop_consistency, discriminator_loss, feature_l1, generator_loss, gradient_l1
 from vtoon.train.teacher import FaceSample, Pair, PairTeacher
 from vtoon.train.trainer import Phase
-from vtoon.video import prefetch
 from vtoon.weights.checkpoint import save_checkpoint
 
 MODEL_FILE = "model.safetensors"  # in the run's folder
