@@ -181,7 +181,7 @@ class StyleGANFinetune:
         self.state: dict[str, Any] = {"g": self.net, "d": self.disc, "g_ema": self.ema, "g_optim": adam_g}
         self.state |= {"d_optim": adam_d, "ada": self.ada, "path_mean": self.path_mean}
         self.state |= {f"scaler_{name}": s for name, s in zip("DG", scalers, strict=True) if s}
-        self.about = self._about()
+        self.about = {"recipe": "StyleGANFinetune"} | self._about()
         self.step, self._drawn, self._warned = 0, None, False
 
     def go_on(self, start: Start) -> int:
@@ -205,8 +205,7 @@ class StyleGANFinetune:
         kept = {k: v for k, v in vars(o).items() if k not in ("device", "compile", "channels_last")}
         settings = ", ".join(f"{name} {value}" for name, value in kept.items())
         sizes = " ".join(f"{r}:{c}" for r, c in self.net.channels.items())
-        return {"recipe": type(self).__name__, "data": self.data.about, "network": sizes, "settings": settings,
-                "processes": str(world_size())}  # fmt: skip
+        return {"data": self.data.about, "network": sizes, "settings": settings, "processes": str(world_size())}
 
     # What a step works on
 
