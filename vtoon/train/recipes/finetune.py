@@ -15,6 +15,7 @@ G's weights. What is frozen is left out of the optimizers. Penalties are compute
 from __future__ import annotations
 
 import copy
+import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ from vtoon.train.draws import Draws
 from vtoon.train.ema import EMA
 from vtoon.train.freeze import frozen_of_discriminator, frozen_of_generator, taught
 from vtoon.train.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty, structure_loss
+from vtoon.train.quality import Quality
 from vtoon.train.trainer import Phase
 from vtoon.weights.generators import mean_latent
 from vtoon.weights.snapshots import Start, save_snapshot
@@ -182,6 +184,7 @@ class StyleGANFinetune:
         self.state |= {"d_optim": adam_d, "ada": self.ada, "path_mean": self.path_mean}
         self.state |= {f"scaler_{name}": s for name, s in zip("DG", scalers, strict=True) if s}
         self.about = {"recipe": "StyleGANFinetune"} | self._about()
+        self.measure: Quality | None = None  # what is said of each snapshot
         self.step, self._drawn, self._warned = 0, None, False
 
     def go_on(self, start: Start) -> int:
@@ -192,6 +195,15 @@ class StyleGANFinetune:
         for name, part in self.state.items():
             part.load_state_dict(start.parts[name])
         return start.step
+
+    def take_optimizers(self, start: Start) -> None:
+        """Where they fit, those of a model that is resumed, and its p, for training that goes on with its count."""
+        for name in ("g_optim", "d_optim"):
+            part, found = self.state[name], start.parts.get(name)
+            if found and _fits(found, part):
+                part.load_state_dict({**found, "param_groups": part.state_dict()["param_groups"]})
+        if self.ada.target is not None:
+            self.ada.p = float(start.parts.get("ada", {}).get("p", self.ada.p))
 
     def _adam(self, parameters: dict[str, nn.Parameter], every: int) -> torch.optim.Adam:
         """With the rates corrected for the steps of a lazy term (appendix B of the first paper)."""
@@ -288,8 +300,9 @@ class StyleGANFinetune:
         return self._drawn
 
     def judge(self, images: Tensor, changes: Changes | None) -> Tensor:
+        seen = self._laid(augmented(images, changes))
         with arithmetic(self.options.device, self.options.dtype):
-            return self._answer(self._laid(augmented(images, changes))).float()
+            return self._answer(seen).float()
 
     def _laid(self, x: Tensor) -> Tensor:
         return x.contiguous(memory_format=torch.channels_last) if self.options.channels_last else x
@@ -374,10 +387,25 @@ class StyleGANFinetune:
         """network-snapshot-NNNNNN.pt in the published layout, numbered by kimg."""
         parts = {name: part.state_dict() for name, part in self.state.items()}
         mean = mean_latent(self.ema.module)
-        save_snapshot(folder / f"network-snapshot-{self.kimg(step):06d}.pt", parts, mean, step, self.about)
+        name = f"network-snapshot-{self.kimg(step):06d}"
+        save_snapshot(folder / f"{name}.pt", parts, mean, step, self.about)
+        if self.measure is not None:
+            found = self.measure(self.ema.module)
+            print(f"{name}: {self.measure.name} {found:.4g} ({self.measure.count} pictures)", flush=True)
+            with (folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps({"snapshot": name, "step": step, self.measure.name: found}) + "\n")
 
     def close(self) -> None:
         self.data.close()
+
+
+def _fits(found: dict[str, Any], adam: torch.optim.Optimizer) -> bool:
+    """Whether a file's moments are of these parameters, as far as shapes tell."""
+    wanted = [p.shape for group in adam.param_groups for p in group["params"]]
+    moments = found.get("state")
+    if not isinstance(moments, dict) or set(moments) != set(range(len(wanted))):
+        return False
+    return all(getattr(moments[i].get("exp_avg_sq"), "shape", None) == shape for i, shape in enumerate(wanted))
 
 
 @lru_cache(maxsize=4)
