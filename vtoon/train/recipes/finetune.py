@@ -209,8 +209,7 @@ class StyleGANFinetune:
         """With the rates corrected for the steps of a lazy term (appendix B of the first paper)."""
         share = every / (every + 1) if every else 1.0
         betas = BETAS[0] ** share, BETAS[1] ** share
-        fused = self.options.device.type == "cuda"
-        return torch.optim.Adam(list(parameters.values()), self.options.lr * share, betas=betas, fused=fused)
+        return torch.optim.Adam(list(parameters.values()), self.options.lr * share, betas=betas)
 
     def _about(self) -> dict[str, str]:
         o = self.options
