@@ -46,7 +46,7 @@ def form_of(face: Face, light: np.ndarray, skin: np.ndarray) -> Form:
     right, down = frame.axes
     flat_light = toward[0] * right + toward[1] * down
     flat_light = flat_light / max(float(np.hypot(*flat_light)), 0.25 * strength)
-    shade = (0.55 * soft * inside).astype(np.float32)
+    shade = (0.42 * soft * inside).astype(np.float32)
     return Form(
         shade, terminator.astype(np.float32), gloss.astype(np.float32) * inside, *_spots(frame, u, v), level, flat_light
     )
@@ -74,14 +74,14 @@ def _height(frame: FaceFrame, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     cu, half = (left[0] + right[0]) / 2, max((right[0] - left[0]) / 2, 0.5)
     cv = 0.30 * chin[1]
     tall = max(chin[1] - cv, 0.6) * 1.12
-    egg = np.sqrt(np.maximum(1 - ((u - cu) / (half * 1.08)) ** 2 - ((v - cv) / tall) ** 2, 0) + 0.02) * half
-    height = egg.astype(np.float32)
+    round_ = ((u - cu) / half) ** 2 + ((v - cv) / tall) ** 2
+    height = (half * (1.25 * np.exp(-0.5 * round_) - 0.25)).astype(np.float32)  # no rim, unlike an ellipsoid
     bridge, tip = place([27]), place([30])
     t = np.clip((v - bridge[1]) / max(tip[1] - bridge[1], 0.1), 0, 1.0)
     ridge = bridge[0] + (tip[0] - bridge[0]) * t
     wide = 0.10 + 0.05 * t
     fall = np.exp(-((np.maximum(v - tip[1], 0) / 0.10) ** 2)) * smoothstep(v, bridge[1] - 0.12, bridge[1] + 0.2)
-    height += (0.06 + 0.20 * t) * np.exp(-(((u - ridge) / wide) ** 2)) * fall
+    height += (0.05 + 0.15 * t) * np.exp(-(((u - ridge) / wide) ** 2)) * fall
     spots = [([31, 32], 0.07, 0.07), ([34, 35], 0.07, 0.07), ([48, 2, 31], 0.09, 0.26), ([54, 14, 35], 0.09, 0.26)]
     spots += [([8, 57], 0.08, 0.17), ([51], 0.05, 0.10), ([57], 0.06, 0.10), ([19, 20], 0.06, 0.16), ([23, 24], 0.06, 0.16)]
     spots += [([36, 39, 37, 40], -0.07, 0.20), ([42, 45, 43, 46], -0.07, 0.20), ([33, 51], -0.03, 0.07)]
@@ -103,7 +103,7 @@ def _spots(frame: FaceFrame, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, 
     """Redness of cheeks and nose, and the light on the lower lip."""
     points = frame.points
     flush = np.zeros_like(u)
-    for index, radius, red in (([2, 31, 48, 41], 0.30, 0.035), ([14, 35, 54, 46], 0.30, 0.035), ([30], 0.15, 0.03)):
+    for index, radius, red in (([2, 31, 48, 41], 0.28, 0.018), ([14, 35, 54, 46], 0.28, 0.018), ([30], 0.14, 0.015)):
         su, sv = frame.to_face(points[index].mean(0))
         flush += np.float32(red) * np.exp(-((u - su) ** 2 + (v - sv) ** 2) / radius**2)
     su, sv = frame.to_face(points[[57, 66]].mean(0))

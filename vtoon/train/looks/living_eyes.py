@@ -14,7 +14,7 @@ import numpy as np
 from vtoon.train.looks.regions import Face
 from vtoon.train.looks.tone import blur, from_lab, mix, smoothstep, to_lab
 
-IRIS = 0.235  # radius over the width of the eye
+IRIS = 0.25  # radius over the width of the eye
 OPEN = (0.06, 0.16)  # height over width: closed, and open enough to be drawn in full
 # The four points of each upper and lower lid, from the nose to the temple.
 LIDS = (((39, 38, 37, 36), (39, 40, 41, 36)), ((42, 43, 44, 45), (42, 47, 46, 45)))
@@ -99,18 +99,20 @@ def eyeball(lab: np.ndarray, eye: Eye, light: np.ndarray) -> np.ndarray:
     mask, (x, y) = eye.mask, eye.grid()
     dark, bright = soft_range(lab[..., 0], mask)
     centre, radius = iris_centre(lab[..., 0], mask, eye, dark, bright), IRIS * eye.width
-    ambient = float(np.clip(0.55 * bright + 0.32, 0.30, 0.93))
+    ambient = float(np.clip(0.62 * bright + 0.36, 0.32, 0.95))
     to_lid = _depth(eye.upper, eye, x, y) / radius
     side = ((x - centre[0]) * light[0] + (y - centre[1]) * light[1]) / (2.5 * radius)
-    shade = 0.66 + 0.34 * smoothstep(to_lid, 0.0, 0.85) + 0.07 * np.clip(side, -1, 1)
+    shade = 0.70 + 0.30 * smoothstep(to_lid, 0.0, 0.65) + 0.04 * np.clip(side, -1, 1)
     ball = _sclera(lab, mask, bright, ambient) * shade[..., None]
     distance = np.hypot(x - centre[0], y - centre[1]) / radius
     iris = paint_iris(iris_colour(lab, mask, distance), distance, (y - centre[1]) / radius)
     iris *= (0.62 + 0.38 * smoothstep(to_lid, 0.0, 0.8))[..., None]
     ball = mix(ball, iris, 1 - smoothstep(distance, 0.94, 1.07))
-    spot = centre + light * radius * 0.42
-    spark = np.exp(-((((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / (0.23 * radius) ** 2) ** 2))
-    return mix(ball, np.float32([1, 1, 0.98]), spark * float(np.clip(ambient + 0.12, 0, 0.97)))
+    spot = centre + light * radius * 0.5
+    spark = 1 - smoothstep(np.hypot(x - spot[0], y - spot[1]) / radius, 0.17, 0.28)
+    far = np.hypot(x - centre[0] + 0.45 * light[0] * radius, y - centre[1] + 0.5 * light[1] * radius) / radius
+    ball = ball + 0.16 * ambient * (np.exp(-((far / 0.22) ** 2)) * mask)[..., None]
+    return mix(ball, np.float32([1, 1, 0.98]), spark * float(np.clip(ambient + 0.15, 0, 0.98)))
 
 
 def soft_range(light: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
@@ -140,7 +142,7 @@ def iris_centre(light: np.ndarray, mask: np.ndarray, eye: Eye, dark: float, brig
     offset = centre - middle
     side = float(offset @ along)
     across = offset - side * along
-    return middle + 0.92 * 0.24 * eye.width * np.tanh(side / (0.24 * eye.width)) * along + 0.5 * across
+    return middle + eye.up * 0.012 * eye.width + 0.92 * 0.24 * eye.width * np.tanh(side / (0.24 * eye.width)) * along + 0.5 * across
 
 
 def iris_colour(lab: np.ndarray, mask: np.ndarray, distance: np.ndarray) -> np.ndarray:
@@ -149,8 +151,10 @@ def iris_colour(lab: np.ndarray, mask: np.ndarray, distance: np.ndarray) -> np.n
     light, a, b = ((lab[..., i] * ring).sum() / ring.sum() for i in range(3))
     chroma = float(np.hypot(a, b))
     gain = np.tanh(1.7 * chroma / 0.30) * 0.30 / max(chroma, 1e-3)
-    brown = np.float32([0.05, 0.11]) * np.exp(-chroma / 0.06)  # eyes without a colour are brown
-    colour = np.float32([np.clip(0.16 + 0.75 * light, 0.20, 0.52), a * gain + brown[0], b * gain + brown[1]])
+    brown = np.float32([0.08, 0.10]) * np.exp(-((chroma / 0.08) ** 2)) * (1 - smoothstep(light, 0.25, 0.45))
+    b = b + max(1.25 * a - b, 0.0) * float(smoothstep(a, 0.0, 0.05))  # the red of lids is no colour of eyes
+    light = 0.17 + 0.33 * np.tanh(max(light - 0.08, 0) / 0.33)
+    colour = np.float32([light, a * gain + brown[0], b * gain + brown[1]])
     return from_lab(colour.reshape(1, 1, 3))[0, 0]
 
 

@@ -35,14 +35,14 @@ def modelled_skin(
 ) -> np.ndarray:
     """Skin without texture, its planes turned in the scene's light, warm where light grazes; what marks a face stays."""
     unit, light = face.unit, lab[..., 0]
-    calm = guided(lab, blur(light, 2 * unit), 13 * unit, 0.08)
+    calm = guided(lab, blur(light, 2 * unit), 12 * unit, 0.07)
     calm = guided(calm, calm[..., 0], 8 * unit, 0.035)
     calm[..., 0] += marks(light, calm[..., 0], flow, unit)
     level = max(form.level, 0.08)
     turned = form.shade * level
-    calm[..., 0] += turned + 0.30 * form.gloss * (1 - level) * level
-    calm[..., 1:] *= 1.07
-    warm = 0.045 * form.terminator + form.flush
+    calm[..., 0] += turned + 0.16 * form.gloss * (1 - level) * level
+    calm[..., 1:] *= 1.02
+    warm = 0.025 * form.terminator + form.flush
     calm[..., 1] += warm * (0.4 + 0.6 * level)
     calm[..., 2] += 0.35 * warm * (0.4 + 0.6 * level)
     calm[..., 0] = np.clip(calm[..., 0], 0, 1)
@@ -51,12 +51,12 @@ def modelled_skin(
 
 def marks(light: np.ndarray, calm: np.ndarray, flow: tuple[np.ndarray, np.ndarray], unit: float) -> np.ndarray:
     """What is kept of what smoothing took: strong edges (rims of glasses, moles, a beard's border) whole, wrinkles as
-    clean lines at half their depth, pores not at all."""
+    clean lines, pores not at all."""
     lines = along(blur(light, 0.8 * unit), flow, 4 * unit, max(1.0, 1.3 * unit))
     detail = lines - calm
     size = np.abs(detail)
     strong = smoothstep(blur(size, 1.0 * unit), 0.05, 0.13)
-    return detail * mix(0.45 * smoothstep(size, 0.006, 0.03), np.float32(1.0), strong)
+    return detail * mix(0.75 * smoothstep(size, 0.006, 0.025), np.float32(1.0), strong)
 
 
 def brows(drawn: np.ndarray, lab: np.ndarray, face: Face, flow: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -77,8 +77,8 @@ def lips(drawn: np.ndarray, lab: np.ndarray, face: Face, form: Form) -> np.ndarr
     calm = guided(lab, blur(light, unit), 5 * unit, 0.05)
     calm[..., 0] += 0.7 * (calm[..., 0] - blur(calm[..., 0], 6 * unit))
     calm[..., 0] += 0.10 * form.lip_light * max(form.level, 0.1)
-    calm[..., 1] += 0.035 + 0.05 * max(form.level, 0.1)
-    calm[..., 1:] *= 1.10
+    calm[..., 1] += 0.012 + 0.02 * max(form.level, 0.1)
+    calm[..., 1:] *= 1.04
     edge = mask * (1 - mask) * 4
     calm[..., 0] *= 1 - 0.10 * edge
     inside = mix(drawn, guided(lab, light, 2 * unit, 0.03), 0.9 * face.mouth)
