@@ -127,7 +127,7 @@ def test_the_table_of_formats_is_that_of_the_encoders():
 
 
 def test_files_that_are_named_exist():
-    for page in ("README.md", "data/README.md", "checkpoints/README.md"):
+    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "checkpoints/README.md"):
         text = (ROOT / page).read_text()
         for link in re.findall(r"\]\((?!http)([^)]+)\)", text):
             assert (ROOT / page).parent.joinpath(link).exists(), f"{page}: {link}"

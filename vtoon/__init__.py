@@ -1,7 +1,13 @@
 """vtoon: face video stylization. `vtoon.load()` gives a Stylizer; `Model` is the class of VToonify's demo."""
 
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # here alone: pyproject.toml reads it
 __all__ = ["Model", "Stylizer", "VtoonError", "load"]
+
+TYPE_CHECKING = False  # type checkers take it for true; typing itself need not be imported
+if TYPE_CHECKING:
+    from vtoon.compat.demo_model import Model
+    from vtoon.errors import VtoonError
+    from vtoon.pipeline.stylize import Stylizer, load
 
 
 def __getattr__(name: str):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -24,6 +26,15 @@ def test_one_face_is_found_once(detector, effort):
     (face,) = detector.detect(portrait(), effort)
     assert np.hypot(*(face.points.mean(0) - FACE_AT)) < 3
     assert face.eye_distance == pytest.approx(43.4, abs=2)
+
+
+def test_threads_do_not_disturb_each_other(detector):
+    pictures = [np.roll(portrait(), shift, 1) for shift in range(0, 40, 5)]
+    alone = [detector.detect(picture, QUICK) for picture in pictures]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda picture: detector.detect(picture, QUICK), pictures))
+    for (a,), (b,) in zip(alone, together, strict=True):
+        assert np.array_equal(a.points, b.points)
 
 
 @pytest.mark.parametrize("scale", [0.2, 0.5, 4.0])

@@ -5,6 +5,7 @@ import torch
 from foreign import save_networks
 
 from vtoon.errors import VtoonError
+from vtoon.image import load_image
 from vtoon.models.stylegan2 import Generator
 from vtoon.weights.published import Kind, load
 from vtoon.weights.stylegan2_ada import UPSAMPLE_GAIN, convert_generator, key_table
@@ -63,6 +64,17 @@ def test_a_pickle_becomes_a_file_that_other_tools_read(net, theirs, tmp_path, co
     w_plus = torch.randn(1, net.num_latents, 7)
     assert torch.equal(built(w_plus), net(w_plus))
     assert "StyleGAN2" in command("inspect", tmp_path / "ffhq.pt").out
+
+
+def test_a_pickle_draws_and_blends_as_its_conversion_does(theirs, tmp_path, command):
+    save_networks(tmp_path / "a.pkl", {"G_ema": theirs})
+    command("convert", tmp_path / "a.pkl", tmp_path / "a.pt")
+    for kind in ("pkl", "pt"):
+        ended = command("generate", tmp_path / f"a.{kind}", "--seeds", 7, "-o", tmp_path / kind)
+        assert ended.code == 0, ended.err
+    one, other = (load_image(tmp_path / kind / "seed0007.png")[0] for kind in ("pkl", "pt"))
+    assert (one == other).all()
+    assert command("blend", tmp_path / "a.pkl", tmp_path / "a.pt", "-o", tmp_path / "x.pt", "--res", 8).code == 0
 
 
 def test_a_pickle_without_the_averaged_generator_writes_nothing(tmp_path, command):

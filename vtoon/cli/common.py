@@ -21,12 +21,12 @@ from tyro.conf import FlagCreatePairsOff, arg
 
 from vtoon.errors import VtoonError, describe
 from vtoon.system.signals import STOPPING, handling
+from vtoon.system.tree import ROOT
 
 Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]  # off, and `--name` turns it on
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Companion = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]  # of a published model
 FAILED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 130, 141, 143  # 128 + the signal's number, as shells do
-ROOT = Path(__file__).parents[2]
 DEMO_CLIP = ROOT / "data" / "demo.mp4"
 DEMO_SCRIPT = ROOT / "scripts" / "make_demo_clip.py"
 
@@ -163,14 +163,14 @@ def show_notices(talk: Talk) -> None:
 
 
 @contextmanager
-def progress_bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on stderr with frames, fps and time left; gives the function to call with (frames done, in all).
+def progress_bar(title: str, quiet: bool = False, unit: str = " frames") -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on stderr with what is done, its rate and the time left; gives the function to call with (done, in all).
 
     Nothing is drawn when stderr is no terminal.
     """
     screen = shutil.get_terminal_size()  # 80x24 where the terminal does not know its size
     shape = {"ncols": screen.columns, "nrows": screen.lines, "leave": False}
-    with tqdm(desc=title, unit=" frames", disable=True if quiet else None, **shape) as bar:
+    with tqdm(desc=title, unit=unit, disable=True if quiet else None, **shape) as bar:
 
         def update(done: int, total: int | None) -> None:
             bar.total = total if total and total >= done else None

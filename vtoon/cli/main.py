@@ -7,14 +7,20 @@ import sys
 import tyro
 
 import vtoon
+from vtoon.cli.align import Align, Detect
 from vtoon.cli.bench import Bench
+from vtoon.cli.blend import Blend
 from vtoon.cli.common import Talk, guard
 from vtoon.cli.convert import Convert
 from vtoon.cli.export import Export
+from vtoon.cli.generate import Generate, Mix, Morph
 from vtoon.cli.inspect import Inspect
 from vtoon.cli.parse import Parse
+from vtoon.cli.project import Project, Toonify
+from vtoon.cli.sefa import Sefa
 from vtoon.cli.styles import Styles
 from vtoon.cli.stylize import Stylize
+from vtoon.cli.teach import Nada, One, Styleclip
 
 COMMANDS = {
     "stylize": Stylize,
@@ -24,6 +30,18 @@ COMMANDS = {
     "parse": Parse,
     "convert": Convert,
     "export": Export,
+    "align": Align,
+    "detect": Detect,
+    "generate": Generate,
+    "blend": Blend,
+    "project": Project,
+    "toonify": Toonify,
+    "mix": Mix,
+    "morph": Morph,
+    "sefa": Sefa,
+    "styleclip": Styleclip,
+    "nada": Nada,
+    "one": One,
 }
 ABOUT = "Face video stylization. `vtoon COMMAND --help` tells more; `vtoon --version` prints the version."
 

@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from vtoon.cli.common import FAILED, Companion, Device, Flag, Talk, new_file, progress_bar, say_error, show_notices
 from vtoon.errors import VtoonError
+from vtoon.system.tree import tree_only
 
 if TYPE_CHECKING:
     from vtoon.painters.parsing import ParsingSmoother
@@ -77,7 +78,7 @@ def check_sides(reader: VideoReader) -> None:
     if width % 8 or height % 8:
         raise VtoonError(
             f"{reader.path}: frames of {width}x{height} px; both sides must be multiples of 8, as those of the "
-            "<name>_input.mp4 that style_transfer.py --scale_image writes"
+            f"<name>_input.mp4 that style_transfer.py --scale_image writes{tree_only('style_transfer.py')}"
         )
 
 

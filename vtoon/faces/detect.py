@@ -6,6 +6,7 @@ Sources: dlib's frontal face detector (Dalal and Triggs, Histograms of Oriented 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -28,6 +29,21 @@ SAME_FACE = 0.3  # overlap (IoU) of two boxes of one face
 DOUBTFUL_SPREAD, MAX_SPREAD = 0.03, 0.06  # eye distances: see Fit.spread
 RECHECK_THRESHOLD = -0.4  # HOG score that keeps a known face (a new one needs 0)
 
+_idle: list[dlib.fhog_object_detector] = []
+
+
+def _hog(picture: np.ndarray, threshold: float) -> Iterable[dlib.rectangle]:
+    """Boxes of at least this score. A detector keeps buffers while it runs and takes a quarter of a second to make:
+    there are as many as have run at once, and each is used again."""
+    try:
+        detector = _idle.pop()
+    except IndexError:
+        detector = dlib.get_frontal_face_detector()
+    try:
+        return detector.run(picture, 0, threshold)[0]
+    finally:
+        _idle.append(detector)
+
 
 @lru_cache(maxsize=1)
 def _mmod() -> dlib.cnn_face_detection_model_v1:
@@ -35,10 +51,7 @@ def _mmod() -> dlib.cnn_face_detection_model_v1:
 
 
 class FaceDetector:
-    """Finds every face of a picture and its 68 landmarks. Not for two threads at once (dlib's HOG keeps buffers)."""
-
-    def __init__(self) -> None:
-        self._hog = dlib.get_frontal_face_detector()
+    """Finds every face of a picture and its 68 landmarks."""
 
     def detect(self, image: np.ndarray, effort: int = THOROUGH) -> list[Landmarks]:
         """Every face of a uint8 [H, W, 3] RGB picture, biggest first; an empty list where there is none."""
@@ -52,7 +65,7 @@ class FaceDetector:
         if effort >= WIDE:
             found = _merge(found + self._scan(image, WIDE_SIDE))
         if effort >= THOROUGH and not found:
-            found = self._tilted(image) or self._deep(image)
+            found = self.tilted(image) or self.deep(image)
         return sorted(found, key=lambda pose: -pose.side)
 
     def landmarks(self, image: np.ndarray, pose: FacePose) -> Landmarks | None:
@@ -66,7 +79,7 @@ class FaceDetector:
 
     def recognises(self, chip: np.ndarray) -> bool:
         """Whether HOG sees a face of the right size in the middle of a uint8 [CHIP, CHIP] chip."""
-        boxes, _, _ = self._hog.run(chip, 0, RECHECK_THRESHOLD)
+        boxes = _hog(chip, RECHECK_THRESHOLD)
         middle = FacePose(CHIP / 2, CHIP / 2, FACE)
         return any(middle.overlap(_pose(box)) > SAME_FACE for box in boxes)
 
@@ -76,14 +89,15 @@ class FaceDetector:
         if angle:
             picture = cv2.warpAffine(picture, turn, picture.shape[1::-1])
         back = cv2.invertAffineTransform(turn)
-        boxes, _, _ = self._hog.run(picture, 0, 0.0)
-        return [_returned(_pose(box), back, scale, angle) for box in boxes]
+        return [_returned(_pose(box), back, scale, angle) for box in _hog(picture, 0.0)]
 
-    def _tilted(self, image: np.ndarray) -> list[FacePose]:
+    def tilted(self, image: np.ndarray) -> list[FacePose]:
+        """Boxes of heads that lie to one side, 40 ms."""
         return _merge([pose for angle in TILTS for pose in self._scan(image, QUICK_SIDE, angle)])
 
-    def _deep(self, image: np.ndarray) -> list[FacePose]:
-        picture, scale = _resized(image, MMOD_SIDE)
+    def deep(self, image: np.ndarray, side: int = MMOD_SIDE) -> list[FacePose]:
+        """Boxes that MMOD sees in the picture with a long side of `side` px: half a second at 320, with its square."""
+        picture, scale = _resized(image, side)
         if min(picture.shape[:2]) < MMOD_LEAST:
             return []
         picture = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)

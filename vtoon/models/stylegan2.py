@@ -85,7 +85,8 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         channels = channels or published_channels()
-        self.size = size
+        self.size, self.style_dim, self.mapping_layers = size, style_dim, mapping_layers
+        self.channels = {2**k: channels[2**k] for k in range(2, int(math.log2(size)) + 1)}
         self.num_latents = 2 * int(math.log2(size)) - 2
         mapping = [EqualLinear(style_dim, style_dim, lr_mul=0.01, activation=True) for _ in range(mapping_layers)]
         self.style = nn.Sequential(PixelNorm(), *mapping)

@@ -7,11 +7,13 @@ fully-convolutional encoder replaces the generator's layers below 32 px; its fea
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vtoon.models.dualstylegan import NUM_STRUCTURE_LAYERS, AdaptiveInstanceNorm, DualStyleGAN, ModResBlock
 from vtoon.models.stylegan2 import Generator, published_channels
@@ -94,6 +96,7 @@ class VToonify(nn.Module):
     def __init__(self, config: VToonifyConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or VToonifyConfig()
+        self.checkpointing = False  # training with less memory and a third more work
         c, dual = config.channels, config.backbone == "dualstylegan"
         if dual:
             extrinsic = c[BOTTLENECK] if config.extrinsic_blocks else 0
@@ -164,6 +167,12 @@ class VToonify(nn.Module):
             to_picture.weight.mul_(0.02)
 
     @property
+    def trained(self) -> nn.ModuleDict:
+        """What distillation trains, under the published names; generator and ModRes blocks stay as they are."""
+        names = ("encoder", "fusion_out", "fusion_skip")
+        return nn.ModuleDict({name: getattr(self, name) for name in names})
+
+    @property
     def idle(self) -> list[nn.Module]:
         """What is in the published files but never runs."""
         dual = self.config.backbone == "dualstylegan"
@@ -200,6 +209,31 @@ class VToonify(nn.Module):
         masks.append(mask)
         return out, f_e * mask
 
+    def _level(
+        self, k: int, out: Tensor, skip: Tensor, f_e: Tensor | None, last: Tensor | None, style: Tensor, degree: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Generator level k: fused with the encoder's feature, where there is one, and drawn at twice the size.
+
+        Returns feature, RGB, and the fusion mask, where there is one. `last`: a feature to fuse before the last
+        convolution.
+        """
+        g, i, masks = self.synthesis, FIRST_CONV + 2 * k, []
+        if f_e is not None:
+            out, f_e = self._fuse(k, out, f_e, degree, masks)
+            skip = self.fusion_skip[k](torch.cat([skip, f_e], 1))
+        out = g.convs[i](out, style[:, i + 1])
+        if last is not None:
+            out, _ = self._fuse(-1, out, last, degree, masks)
+        out = g.convs[i + 1](out, style[:, i + 2])
+        return out, g.to_rgbs[i // 2](out, style[:, i + 3], skip), *masks
+
+    def _run(self, part: Callable[..., tuple[Tensor, ...]], *args: object) -> tuple[Tensor, ...]:
+        """A part of the network; when checkpointing, its features are made again in the backward pass instead of kept
+        (Chen et al. 2016, "Training deep nets with sublinear memory cost")."""
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(part, *args, use_reentrant=False)
+        return part(*args)
+
     def forward(
         self, x: Tensor, style: Tensor, degree: Tensor | None = None, return_masks: bool = False
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
@@ -209,18 +243,12 @@ class VToonify(nn.Module):
         """
         dual, masks = self.config.backbone == "dualstylegan", []
         degree = x.new_full((x.shape[0], 1), 0.5) if degree is None else degree
-        out, skip, features = self.encode(x, style, degree)
+        out, skip, features = self._run(self.encode, x, style, degree)
         if dual:
             style = self.generator.transform_color(style)
-        g = self.synthesis
-        for k in range(len(g.convs[FIRST_CONV:]) // 2):
-            i = FIRST_CONV + 2 * k
-            if k < len(self.fusion_skip):
-                out, f_e = self._fuse(k, out, features[k], degree, masks)
-                skip = self.fusion_skip[k](torch.cat([skip, f_e], 1))
-            out = g.convs[i](out, style[:, i + 1])
-            if self.fuses_last and i + 2 == len(g.convs):
-                out, _ = self._fuse(-1, out, features[-1], degree, masks)
-            out = g.convs[i + 1](out, style[:, i + 2])
-            skip = g.to_rgbs[i // 2](out, style[:, i + 3], skip)
+        for k in range(len(self.synthesis.convs[FIRST_CONV:]) // 2):
+            f_e = features[k] if k < len(self.fusion_skip) else None
+            last = features[-1] if self.fuses_last and k + 1 == len(self.synthesis.convs[FIRST_CONV:]) // 2 else None
+            out, skip, *mask = self._run(self._level, k, out, skip, f_e, last, style, degree)
+            masks += mask
         return (skip, masks) if return_masks else skip

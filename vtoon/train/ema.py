@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -11,20 +13,32 @@ from torch import nn
 class EMA:
     """A copy of `module` that follows it: after each step, average = decay * average + (1 - decay) * module.
 
-    The decay warms up as (1 + step) / (10 + step), so that the random start is forgotten early.
+    With `warm_up` the decay rises as (1 + step) / (10 + step), so that a random start is forgotten early.
     """
 
-    def __init__(self, module: nn.Module, decay: float = 0.998) -> None:
+    def __init__(self, module: nn.Module, decay: float = 0.998, warm_up: bool = True) -> None:
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
-        self.decay = decay
+        self.decay, self.warm_up = decay, warm_up
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))
+        decay = min(self.decay, (1 + step) / (10 + step)) if self.warm_up else self.decay
         for average, value in zip(self.module.parameters(), module.parameters(), strict=True):
             average.lerp_(value, 1 - decay)
         for average, value in zip(self.module.buffers(), module.buffers(), strict=True):
             average.copy_(value)
+
+    @contextmanager
+    def standing_in(self, module: nn.Module) -> Iterator[None]:
+        """Within the block, `module` has the average's weights."""
+        pairs = list(zip(self.module.parameters(), module.parameters(), strict=True))
+        for average, value in pairs:
+            average.data, value.data = value.data, average.data
+        try:
+            yield
+        finally:
+            for average, value in pairs:
+                average.data, value.data = value.data, average.data
 
     def state_dict(self) -> dict:
         return self.module.state_dict()

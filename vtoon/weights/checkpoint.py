@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 from vtoon.errors import VtoonError
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.models.vtoonify import VToonifyConfig
+from vtoon.system.tree import built_in_model
 from vtoon.weights.styles import StyleBank, build_styles, list_command
 
 FORMAT = "vtoon-1"
-DEFAULT_CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "default.safetensors"
+DEFAULT_CHECKPOINT = built_in_model()
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ def load_checkpoint(path: str | os.PathLike = DEFAULT_CHECKPOINT) -> Checkpoint:
     """Read a checkpoint. Raises VtoonError where the file is missing, damaged or of another kind."""
     path = Path(path)
     if not path.is_file():
+        if path == DEFAULT_CHECKPOINT:
+            raise VtoonError(f"{path}: the built-in model is missing; install vtoon again, or name a model with --ckpt")
         raise VtoonError(f"{path}: no such checkpoint; leave --ckpt out for the built-in model")
     try:
         with safe_open(path, "pt") as file:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from vtoon.errors import VtoonError, describe
+from vtoon.system.tree import tree_only
 from vtoon.weights.lockfile import Lock, sha256
 
 REPO = "PKUWilliamYang/VToonify"
@@ -29,7 +30,7 @@ NOTICE = (
     f"VToonify's files are under the {LICENCE}: non-commercial use only. They are not part of vtoon. "
     "The text: https://github.com/williamyang1991/VToonify"
 )
-COMMAND = "python scripts/download_checkpoints.py"
+SCRIPT = "scripts/download_checkpoints.py"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def find_published(name: str, folder: Path | None = None, cache: Path | None = N
     if isinstance(cached, str):
         return Path(cached)
     where = f" --folder {folder}" if folder else ""
-    raise VtoonError(f"{name} is missing: it goes to {(folder or FOLDER) / name}; get it with: {COMMAND} {name}{where}")
+    command = f"python {SCRIPT} {name}{where}{tree_only(SCRIPT)}"
+    raise VtoonError(f"{name} is missing: it goes to {(folder or FOLDER) / name}; get it with: {command}")
 
 
 def find_missing(path: Path) -> Path:

@@ -61,17 +61,25 @@ def convert_generator(state: Mapping[str, Tensor]) -> tuple[GeneratorInfo, dict[
     return info, {ours: _fitted(state[theirs], shapes[ours], theirs) for ours, theirs in table.items()}
 
 
-def write_generator(source: Path, target: Path) -> GeneratorInfo:
-    """Rewrite the generator of a network pickle (its G_ema) as a .pt that PyTorch's StyleGAN2 tools read.
+def read_generator(source: Path) -> tuple[GeneratorInfo, dict[str, Tensor]]:
+    """The generator of a network pickle (its G_ema): its description and our state dict. Nothing in it is run.
 
-    The layout is rosinality's: {"g_ema": state dict, "latent_avg": [style_dim]}. Raises VtoonError where the pickle is
-    damaged or holds no such generator, OSError where the target cannot be written.
+    Raises VtoonError where the pickle is damaged or holds no such generator.
     """
     state = load(source, Kind.NETWORKS).tensors
     own = {name.removeprefix(MEAN_WEIGHTS): tensor for name, tensor in state.items() if name.startswith(MEAN_WEIGHTS)}
     if not own:
         raise VtoonError(f"{source}: holds no G_ema, the generator that draws; use a network-snapshot with all three")
-    info, converted = convert_generator(own)
+    return convert_generator(own)
+
+
+def write_generator(source: Path, target: Path) -> GeneratorInfo:
+    """Rewrite the generator of a network pickle as a .pt that PyTorch's StyleGAN2 tools read.
+
+    The layout is rosinality's: {"g_ema": state dict, "latent_avg": [style_dim]}. Raises as `read_generator`, and
+    OSError where the target cannot be written.
+    """
+    info, converted = read_generator(source)
     torch.save({"g_ema": converted, "latent_avg": info.mean_latent}, target)
     return info
 
