@@ -15,7 +15,8 @@ from vtoon.train.looks.regions import Face
 from vtoon.train.looks.tone import blur, from_lab, mix, smoothstep, to_lab
 
 IRIS = 0.25  # radius over the width of the eye
-OPEN = (0.06, 0.16)  # height over width: closed, and open enough to be drawn in full
+OPEN = (0.14, 0.24)  # height over width: closed, and open enough to be drawn in full
+COVERED = (0.40, 0.52)  # L under the eye over the skin's: behind dark glasses, and not
 # The four points of each upper and lower lid, from the nose to the temple.
 LIDS = (((39, 38, 37, 36), (39, 40, 41, 36)), ((42, 43, 44, 45), (42, 47, 46, 45)))
 
@@ -80,18 +81,30 @@ def _curve(points: np.ndarray, count: int = 33) -> np.ndarray:
     return np.stack(basis, 1) @ points
 
 
-def redraw_eyes(rgb: np.ndarray, face: Face, light: np.ndarray, strength: float = 1.0) -> np.ndarray:
-    """Both eyes drawn anew over `rgb`; `light` [2] px direction toward the light, length 1 at most."""
+def redraw_eyes(rgb: np.ndarray, face: Face, light: np.ndarray, level: float) -> np.ndarray:
+    """Both eyes drawn anew over `rgb`; `light` [2] px direction toward the light, length 1 at most; `level` the skin's
+    L. What dark glasses cover stays covered."""
     result, lab = rgb.copy(), to_lab(face.image)
-    for eye in eyes_of(face):
+    eyes = eyes_of(face)
+    under = float(np.mean([_under(lab[eye.window], eye) for eye in eyes])) if eyes else 0.0
+    strength = float(smoothstep(np.float32(under / max(level, 0.02)), *COVERED))
+    if strength == 0:
+        return result
+    for eye in eyes:
         photo = lab[eye.window]
         part = result[eye.window]
         openness = float(smoothstep(np.float32(eye.opening), *OPEN))
         mask = eye.mask * openness * strength
         part = mix(part, eyeball(photo, eye, light), mask)
-        part = crease(part, photo, eye)
-        result[eye.window] = lashes(part, eye)
+        part = mix(part, lashes(crease(part, eye), eye), strength)
+        result[eye.window] = part
     return result
+
+
+def _under(lab: np.ndarray, eye: Eye) -> float:
+    """L of the skin close under an eye."""
+    band = stroke(eye.lower - eye.up * 0.16 * eye.width, np.full(len(eye.lower), 0.14 * eye.width), eye.size)
+    return float((lab[..., 0] * band).sum() / (band.sum() + 1e-3))
 
 
 def eyeball(lab: np.ndarray, eye: Eye, light: np.ndarray) -> np.ndarray:
@@ -150,7 +163,8 @@ def iris_colour(lab: np.ndarray, mask: np.ndarray, distance: np.ndarray) -> np.n
     ring = np.exp(-(((distance - 0.62) / 0.22) ** 2)) * mask + 1e-6
     light, a, b = ((lab[..., i] * ring).sum() / ring.sum() for i in range(3))
     chroma = float(np.hypot(a, b))
-    gain = np.tanh(1.7 * chroma / 0.30) * 0.30 / max(chroma, 1e-3)
+    cool = float(smoothstep(np.float32(0.02 - b), 0.0, 0.05))  # blue eyes are greyer in photos than one remembers them
+    gain = np.tanh((1.7 + 1.3 * cool) * chroma / 0.30) * 0.30 / max(chroma, 1e-3)
     brown = np.float32([0.08, 0.10]) * np.exp(-((chroma / 0.08) ** 2)) * (1 - smoothstep(light, 0.25, 0.45))
     b = b + max(1.25 * a - b, 0.0) * float(smoothstep(a, 0.0, 0.05))  # the red of lids is no colour of eyes
     light = 0.17 + 0.33 * np.tanh(max(light - 0.08, 0) / 0.33)
@@ -194,7 +208,7 @@ def lashes(rgb: np.ndarray, eye: Eye) -> np.ndarray:
     return mix(rgb, rgb * 0.10 + np.float32([0.025, 0.018, 0.018]), cover)
 
 
-def crease(rgb: np.ndarray, lab: np.ndarray, eye: Eye) -> np.ndarray:
+def crease(rgb: np.ndarray, eye: Eye) -> np.ndarray:
     """A soft fold above the lid, and the shade of the socket between fold and lashes."""
     gap = (0.085 + 0.20 * min(eye.opening, 0.4)) * eye.width
     lift = eye.up * gap * np.sin(np.pi * np.linspace(0.16, 0.93, len(eye.upper)))[:, None] ** 0.6

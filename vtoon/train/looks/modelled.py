@@ -12,7 +12,7 @@ from vtoon.train.looks.form import Form, form_of
 from vtoon.train.looks.living_eyes import redraw_eyes
 from vtoon.train.looks.masks import brow_mask, mane, skin_of
 from vtoon.train.looks.regions import Face
-from vtoon.train.looks.strands import bounded, strands
+from vtoon.train.looks.strands import bounded, strands, textured
 from vtoon.train.looks.tone import along, blur, from_lab, guided, mix, smoothstep, tensor, to_lab
 
 
@@ -22,12 +22,12 @@ def toon3d(face: Face) -> np.ndarray:
     flow = tensor(lab[..., 0], 2.2 * face.unit)[:2]
     skin = skin_of(face, lab)
     form = form_of(face, lab[..., 0], skin)
-    around = mix(lab, strands(lab, flow, face.unit), mane(face))
+    around = mix(lab, strands(lab, flow, face.unit), mane(face) * textured(lab[..., 0], face.unit))
     drawn = mix(around, modelled_skin(lab, face, flow, form, skin), skin)
     drawn = brows(drawn, lab, face, flow)
     drawn = lips(drawn, lab, face, form)
     drawn = teeth(drawn, face)
-    return redraw_eyes(from_lab(drawn), face, form.toward)
+    return redraw_eyes(from_lab(drawn), face, form.toward, form.level)
 
 
 def modelled_skin(
@@ -88,6 +88,10 @@ def lips(drawn: np.ndarray, lab: np.ndarray, face: Face, form: Form) -> np.ndarr
 def teeth(drawn: np.ndarray, face: Face) -> np.ndarray:
     """A clean band, no lighter than the scene allows."""
     clean = clean_teeth(drawn, face)
-    limit = 0.95
-    clean[..., 0] = np.minimum(clean[..., 0], limit)
-    return clean
+    light, unit = drawn[..., 0], face.unit
+    gaps = np.clip(blur(light, 1.0 * unit) - blur(light, 5 * unit), -0.12, 0.05)
+    white = np.clip(0.60 * clean[..., 0] + 0.40 * blur(light, 4 * unit) + 0.05 + 0.55 * gaps, 0, 0.93)
+    changed = smoothstep(np.abs(clean[..., 1:] - drawn[..., 1:]).sum(2), 0.004, 0.03)
+    result = mix(drawn, clean, 1.0)
+    result[..., 0] = mix(light, np.maximum(white, light * 0.9), changed)
+    return result

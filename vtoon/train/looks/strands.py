@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vtoon.train.looks.tone import along, blur
+from vtoon.train.looks.tone import along, blur, smoothstep
 
 
 def strands(lab: np.ndarray, flow: tuple[np.ndarray, np.ndarray], unit: float, rounds: int = 2) -> np.ndarray:
@@ -15,8 +15,8 @@ def strands(lab: np.ndarray, flow: tuple[np.ndarray, np.ndarray], unit: float, r
     light = source
     for _ in range(rounds):
         light = along(light, flow, 6 * unit, max(1.0, 1.4 * unit))
-        light = light + 0.9 * (light - blur(light, 1.8 * unit)) + 0.25 * (light - blur(light, 6 * unit))
-        light = bounded(light, source, 3 * unit)
+        light = light + 0.9 * (light - blur(light, 1.8 * unit)) + 0.45 * (light - blur(light, 6 * unit))
+        light = bounded(light, source, 4 * unit)
     colour = along(lab[..., 1:], flow, 5 * unit, max(1.0, 2.5 * unit))
     return np.dstack([light, colour])
 
@@ -28,3 +28,10 @@ def bounded(light: np.ndarray, source: np.ndarray, reach: float) -> np.ndarray:
     calm = blur(source, max(0.8, reach / 4))
     low, high = cv2.erode(calm, kernel), cv2.dilate(calm, kernel)
     return np.clip(light, blur(low, reach / 2), blur(high, reach / 2))
+
+
+def textured(light: np.ndarray, unit: float) -> np.ndarray:
+    """[0, 1]: where there is something to comb. A plain wall has grain only, which strands would turn into wool."""
+    fine = blur(light, 0.8 * unit) - blur(light, 5 * unit)
+    contrast = np.sqrt(np.maximum(blur(fine * fine, 9 * unit), 0)) / (0.12 + blur(light, 9 * unit))
+    return smoothstep(contrast, 0.020, 0.045)
