@@ -77,8 +77,9 @@ class ModulatedConv2d(nn.Module):
         share = self.select(style) / math.sqrt(len(self.bank))
         share = torch.cat([torch.ones_like(share[:, :1]), share], 1).to(x.dtype)
         stack = torch.cat([self.weight, self.bank]) * self.scale  # [1 + bank, out, in, k, k]
-        weight = stack.permute(1, 0, 2, 3, 4).flatten(1, 2)  # [out, (1 + bank) in, k, k]
-        return self.convolve((x[:, None] * share[:, :, None, None, None]).flatten(1, 2), weight)
+        weight = stack.transpose(0, 1).flatten(1, 2)  # [out, (1 + bank) in, k, k]
+        copies = x.permute(0, 2, 3, 1)[:, :, :, None] * share[:, None, None, :, None]  # [N, H, W, 1 + bank, in]
+        return self.convolve(copies.flatten(3).permute(0, 3, 1, 2), weight)  # features last in memory, as GPUs like it
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """The convolution alone, with weight [out, in, k, k]."""

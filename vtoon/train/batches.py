@@ -22,7 +22,7 @@ from vtoon.train.pairs import SHEET, SHEET_EYES, FaceSheets
 from vtoon.train.recipes.distill import Batch
 from vtoon.train.teacher import EYE_RANGE, PairTeacher, _eye_distance, _pick_face, drawn_faces
 from vtoon.train.views import View, face_view, random_view
-from vtoon.train.worse import worse
+from vtoon.train.worse import filtered, worse
 
 FACE_SIZE = 96  # px, of a whole face after the network's own shrinking
 SHRUNK = 0.7  # a view smaller than that is sampled from a sheet of half the size, as `views.look_at` does
@@ -187,9 +187,7 @@ def halftone(x: Tensor) -> Tensor:
     light = luma(x) / 255
     sigma, t = SCREEN / 4, torch.arange(-8, 9, device=x.device, dtype=x.dtype)
     kernel = torch.exp(-0.5 * (t / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    tone = F.pad(light[:, None], (8, 8, 8, 8), mode="reflect")
-    tone = F.conv2d(F.conv2d(tone, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[:, 0]
+    tone = filtered(light[:, None], (kernel / kernel.sum())[None])[:, 0]
     depth = ((SHADOW[0] - tone) / (SHADOW[0] - SHADOW[1])).clamp(0, 1)
     cell = torch.from_numpy(_threshold_cell()).to(x.device)
     cells = cell.repeat(-(-height // SCREEN), -(-width // SCREEN))[:height, :width]

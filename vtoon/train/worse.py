@@ -44,12 +44,18 @@ def blurred(rng: np.random.Generator, x: Tensor) -> Tensor:
     sigma = np.where(rng.random(len(x)) < BLURRED, rng.uniform(0.4, 1.2, len(x)), 1e-3)
     t = np.arange(-3, 4)
     kernel = np.exp(-0.5 * (t / sigma[:, None]) ** 2)
-    kernel = torch.from_numpy((kernel / kernel.sum(1, keepdims=True)).astype(np.float32)).to(x.device)
-    kernel = kernel.repeat_interleave(3, 0)[:, None]  # [3 N, 1, 7]
-    n, c, h, w = x.shape
-    x = F.pad(x, (3, 3, 3, 3), mode="reflect").reshape(1, n * c, h + 6, w + 6)
-    x = F.conv2d(x, kernel[:, :, None], groups=n * c)
-    return F.conv2d(x, kernel[..., None], groups=n * c).reshape(n, c, h, w)
+    return filtered(x, torch.from_numpy((kernel / kernel.sum(1, keepdims=True)).astype(np.float32)).to(x.device))
+
+
+def filtered(x: Tensor, kernel: Tensor) -> Tensor:
+    """[N, C, H, W] by a kernel [N or 1, 2 r + 1] along both sides, mirrored at the border. Sums of shifted pictures:
+    the number of pictures changes from call to call, for each of which a convolution would look for its best way."""
+    reach = kernel.shape[1] // 2
+    taps = kernel[:, :, None, None, None].unbind(1)
+    x = F.pad(x, (reach,) * 4, mode="reflect")
+    height, width = x.shape[2] - 2 * reach, x.shape[3] - 2 * reach
+    x = sum(tap * x[..., k : k + width] for k, tap in enumerate(taps))
+    return sum(tap * x[..., k : k + height, :] for k, tap in enumerate(taps))
 
 
 def noisy(rng: np.random.Generator, x: Tensor) -> Tensor:

@@ -186,10 +186,9 @@ class VToonifyDistill:
         weight = b.focus * (LOOSE_GRAD + (1 - LOOSE_GRAD) * b.exact)
         terms["grad"] = o.grad_loss * gradient_l1(fake * weight, b.target * weight)
         if self.perceptual and o.perc_loss:
-            features = self.perceptual.features
             with torch.no_grad():
-                wanted = features(b.target)
-            terms["perc"] = o.perc_loss * feature_l1(features(fake), wanted)
+                wanted = self._features(b.target)
+            terms["perc"] = o.perc_loss * feature_l1(self._features(fake), wanted)
         if self.step >= self.adv_start:
             logits, seen = self._judge(fake, b.look)
             with torch.no_grad():
@@ -221,6 +220,10 @@ class VToonifyDistill:
 
     def _draw(self, *drawn: Tensor) -> Tensor:
         return self.model.draw(*drawn, dtype=self.options.dtype)
+
+    def _features(self, x: Tensor) -> list[Tensor]:
+        with arithmetic(self.device, self.options.dtype):
+            return [f.float() for f in self.perceptual.features(x)]
 
     def _judge(self, x: Tensor, look: Tensor) -> tuple[Tensor, list[Tensor]]:
         with arithmetic(self.device, self.options.dtype):
