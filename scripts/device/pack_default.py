@@ -2,10 +2,10 @@
 
     python scripts/device/pack_default.py --faces FOLDER FOLDER --pairs ink=PHOTOS,DRAWINGS --leave LIST --out data.npz
 
-finds the face in every picture (dlib), cuts away what lies outside its training sheet, and keeps the rest as JPEG beside
-its 68 landmarks; see `vtoon/train/packed.py` for the layout. Pictures named in the text file LIST are left out: the
-portraits that a model is judged on. Beside the set, OUT.embedding.npz holds the first layers of the face embedding in half
-precision, for the perceptual term.
+finds the face in every picture (dlib), cuts away what lies outside its training sheet, and keeps the rest as JPEG
+beside its 68 landmarks; see `vtoon/train/packed.py` for the layout. Pictures named in the text file LIST are left out:
+the portraits that a model is judged on. Beside the set, OUT.embedding.npz holds the first layers of the face embedding
+in half precision, for the perceptual term.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faces", type=Path, nargs="+", required=True, help="folders of portraits")
     parser.add_argument("--pairs", nargs="*", default=[], metavar="NAME=PHOTOS,DRAWINGS")
-    parser.add_argument("--leave", type=Path, help="text file: names of pictures to leave out, as folder/file, one a line")
+    parser.add_argument("--leave", type=Path, help="text file of pictures to leave out: folder/file, one a line")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where pairs are kept")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()

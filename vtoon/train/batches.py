@@ -140,7 +140,9 @@ class Batches:
         photo = self._column(gain)[:, :, None, None] * photo ** self._column(gamma)[:, :, None, None]
         parts = self._rows(own.parts, faces).float() / 255
         coarse = self._grid([view.shrunk(CELL // POOL) for view in views], mirror)
-        fields = F.grid_sample(self._rows(self.fields, faces).float(), coarse, "bilinear", "border", align_corners=False)
+        fields = F.grid_sample(
+            self._rows(self.fields, faces).float(), coarse, "bilinear", "border", align_corners=False
+        )
         fields = fields.unflatten(1, (-1, 2)) / SHEET_EYES
         angle = self._column([view.roll for view in views])[:, :, None, None]
         x, y = fields[:, :, 0], fields[:, :, 1]

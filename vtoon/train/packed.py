@@ -107,7 +107,9 @@ def variants(count: int) -> list[Variant]:
     return rows + [(i, True, True) for i in range(2, count, BOTH)]
 
 
-def unpack(sets: Mapping[str, Pictures], folder: Path, names: Sequence[str], few: int, workers: int) -> dict[str, Drawings]:
+def unpack(
+    sets: Mapping[str, Pictures], folder: Path, names: Sequence[str], few: int, workers: int
+) -> dict[str, Drawings]:
     """Sheets and drawings of packed faces, made by `workers` processes, kept in `folder` for the next time.
 
     The first look draws every sheet, the others about `few` of them, spread over all; looks of pictures come last.
@@ -124,9 +126,7 @@ def unpack(sets: Mapping[str, Pictures], folder: Path, names: Sequence[str], few
         stores.flush()
         done.touch()
     faces = FaceSheets(folder, stores["photos"], stores["landmarks"], stores["native_eyes"], stores["parts"])
-    drawings = {
-        name: Drawings(faces, stores[name], stores[f"{name}-offsets"]) for name in names
-    }
+    drawings = {name: Drawings(faces, stores[name], stores[f"{name}-offsets"]) for name in names}
     return drawings | {name: _pictured(sets[name], folder / name) for name in sets if name != "faces"}
 
 

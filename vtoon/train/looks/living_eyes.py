@@ -90,15 +90,36 @@ def redraw_eyes(rgb: np.ndarray, face: Face, light: np.ndarray, level: float) ->
     strength = float(smoothstep(np.float32(under / max(level, 0.02)), *COVERED))
     if strength == 0:
         return result
-    for eye in eyes:
-        photo = lab[eye.window]
+    seen = [Seen.of(lab[eye.window], eye) for eye in eyes]
+    colour = np.mean([iris_colour(one) for one in seen], 0)  # of both: one may lie in shade
+    iris = from_lab(np.float32(colour).reshape(1, 1, 3))[0, 0]
+    for eye, one in zip(eyes, seen, strict=True):
         part = result[eye.window]
         openness = float(smoothstep(np.float32(eye.opening), *OPEN))
-        mask = eye.mask * openness * strength
-        part = mix(part, eyeball(photo, eye, light), mask)
-        part = mix(part, lashes(crease(part, eye), eye), strength)
-        result[eye.window] = part
+        part = mix(part, eyeball(one, eye, iris, light), one.mask * openness * strength)
+        result[eye.window] = mix(part, lashes(crease(part, eye), eye), strength)
     return result
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the photo tells of an eye."""
+
+    lab: np.ndarray  # of the window
+    mask: np.ndarray
+    bright: float  # L
+    cast: np.ndarray  # [2] a, b of the light
+    centre: np.ndarray  # [2] px, of the iris
+    distance: np.ndarray  # of every pixel from there, in radii
+    radius: float  # px
+
+    @classmethod
+    def of(cls, lab: np.ndarray, eye: Eye) -> Seen:
+        mask, (x, y), radius = eye.mask, eye.grid(), IRIS * eye.width
+        dark, bright = soft_range(lab[..., 0], mask)
+        centre = iris_centre(lab[..., 0], mask, eye, dark, bright)
+        distance = np.hypot(x - centre[0], y - centre[1]) / radius
+        return cls(lab, mask, bright, _cast(lab, mask, bright), centre, distance, radius)
 
 
 def _under(lab: np.ndarray, eye: Eye) -> float:
@@ -107,24 +128,21 @@ def _under(lab: np.ndarray, eye: Eye) -> float:
     return float((lab[..., 0] * band).sum() / (band.sum() + 1e-3))
 
 
-def eyeball(lab: np.ndarray, eye: Eye, light: np.ndarray) -> np.ndarray:
-    """The ball as if there were no lids: float32 RGB of the window, from the photo's Lab."""
-    mask, (x, y) = eye.mask, eye.grid()
-    dark, bright = soft_range(lab[..., 0], mask)
-    centre, radius = iris_centre(lab[..., 0], mask, eye, dark, bright), IRIS * eye.width
-    ambient = float(np.clip(0.62 * bright + 0.36, 0.32, 0.95))
+def eyeball(seen: Seen, eye: Eye, colour: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """The ball as if there were no lids: float32 RGB of the window; `colour` [3] RGB of the iris."""
+    (x, y), centre, radius, distance = eye.grid(), seen.centre, seen.radius, seen.distance
+    ambient = float(np.clip(0.62 * seen.bright + 0.36, 0.32, 0.95))
     to_lid = _depth(eye.upper, eye, x, y) / radius
     side = ((x - centre[0]) * light[0] + (y - centre[1]) * light[1]) / (2.5 * radius)
     shade = 0.70 + 0.30 * smoothstep(to_lid, 0.0, 0.65) + 0.04 * np.clip(side, -1, 1)
-    ball = _sclera(lab, mask, bright, ambient) * shade[..., None]
-    distance = np.hypot(x - centre[0], y - centre[1]) / radius
-    iris = paint_iris(iris_colour(lab, mask, distance), distance, (y - centre[1]) / radius)
+    ball = from_lab(np.float32([[[ambient, *(0.3 * seen.cast)]]]))[0, 0] * shade[..., None]
+    iris = paint_iris(colour, distance, (y - centre[1]) / radius)
     iris *= (0.62 + 0.38 * smoothstep(to_lid, 0.0, 0.8))[..., None]
     ball = mix(ball, iris, 1 - smoothstep(distance, 0.94, 1.07))
     spot = centre + light * radius * 0.5
     spark = 1 - smoothstep(np.hypot(x - spot[0], y - spot[1]) / radius, 0.17, 0.28)
     far = np.hypot(x - centre[0] + 0.45 * light[0] * radius, y - centre[1] + 0.5 * light[1] * radius) / radius
-    ball = ball + 0.16 * ambient * (np.exp(-((far / 0.22) ** 2)) * mask)[..., None]
+    ball = ball + 0.16 * ambient * (np.exp(-((far / 0.22) ** 2)) * seen.mask)[..., None]
     return mix(ball, np.float32([1, 1, 0.98]), spark * float(np.clip(ambient + 0.15, 0, 0.98)))
 
 
@@ -155,21 +173,22 @@ def iris_centre(light: np.ndarray, mask: np.ndarray, eye: Eye, dark: float, brig
     offset = centre - middle
     side = float(offset @ along)
     across = offset - side * along
-    return middle + eye.up * 0.012 * eye.width + 0.92 * 0.24 * eye.width * np.tanh(side / (0.24 * eye.width)) * along + 0.5 * across
+    limit = 0.24 * eye.width
+    return middle + eye.up * 0.012 * eye.width + 0.92 * limit * np.tanh(side / limit) * along + 0.5 * across
 
 
-def iris_colour(lab: np.ndarray, mask: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """[3] RGB: the photo's own, a little stronger and light enough to be seen as a colour."""
-    ring = np.exp(-(((distance - 0.62) / 0.22) ** 2)) * mask + 1e-6
-    light, a, b = ((lab[..., i] * ring).sum() / ring.sum() for i in range(3))
+def iris_colour(seen: Seen) -> np.ndarray:
+    """[3] Lab: the photo's own less some of the light's, a little stronger and light enough to be seen as a colour."""
+    ring = np.exp(-(((seen.distance - 0.62) / 0.22) ** 2)) * seen.mask + 1e-6
+    light, a, b = (float((seen.lab[..., i] * ring).sum() / ring.sum()) for i in range(3))
+    a, b = a - 0.35 * seen.cast[0], b - 0.35 * seen.cast[1]
     chroma = float(np.hypot(a, b))
     cool = float(smoothstep(np.float32(0.02 - b), 0.0, 0.05))  # blue eyes are greyer in photos than one remembers them
     gain = np.tanh((1.7 + 1.3 * cool) * chroma / 0.30) * 0.30 / max(chroma, 1e-3)
     brown = np.float32([0.08, 0.10]) * np.exp(-((chroma / 0.08) ** 2)) * (1 - smoothstep(light, 0.25, 0.45))
     b = b + max(1.25 * a - b, 0.0) * float(smoothstep(a, 0.0, 0.05))  # the red of lids is no colour of eyes
     light = 0.17 + 0.33 * np.tanh(max(light - 0.08, 0) / 0.33)
-    colour = np.float32([light, a * gain + brown[0], b * gain + brown[1]])
-    return from_lab(colour.reshape(1, 1, 3))[0, 0]
+    return np.array([light, a * gain + brown[0], b * gain + brown[1]])
 
 
 def paint_iris(colour: np.ndarray, distance: np.ndarray, down: np.ndarray) -> np.ndarray:
@@ -179,12 +198,10 @@ def paint_iris(colour: np.ndarray, distance: np.ndarray, down: np.ndarray) -> np
     return mix(iris, np.float32([0.025, 0.02, 0.02]), 1 - smoothstep(distance, 0.36, 0.47))
 
 
-def _sclera(lab: np.ndarray, mask: np.ndarray, bright: float, ambient: float) -> np.ndarray:
-    """[3] RGB of the white: paper in the colour of the scene's light, as the photo's brightest shows it."""
+def _cast(lab: np.ndarray, mask: np.ndarray, bright: float) -> np.ndarray:
+    """[2] a, b of the scene's light, as the brightest of the eye shows it."""
     weight = np.clip(lab[..., 0] / max(bright, 1e-3), 0, 1) ** 6 * mask + 1e-6
-    a, b = (float((lab[..., i] * weight).sum() / weight.sum()) for i in (1, 2))
-    tint = 0.3 * np.tanh(np.array([a, b]) / 0.12) * 0.12
-    return from_lab(np.float32([[[ambient, tint[0], tint[1]]]]))[0, 0]
+    return 0.12 * np.tanh(np.array([(lab[..., i] * weight).sum() / weight.sum() for i in (1, 2)]) / 0.12)
 
 
 def _depth(lid: np.ndarray, eye: Eye, x: np.ndarray, y: np.ndarray) -> np.ndarray:

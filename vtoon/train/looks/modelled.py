@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from vtoon.train.looks.features import clean_teeth
 from vtoon.train.looks.form import Form, form_of
 from vtoon.train.looks.living_eyes import redraw_eyes
 from vtoon.train.looks.masks import brow_mask, mane, skin_of
@@ -26,14 +25,14 @@ def toon3d(face: Face) -> np.ndarray:
     drawn = mix(around, modelled_skin(lab, face, flow, form, skin), skin)
     drawn = brows(drawn, lab, face, flow)
     drawn = lips(drawn, lab, face, form)
-    drawn = teeth(drawn, face)
+    drawn = teeth(drawn, lab, face, form.level)
     return redraw_eyes(from_lab(drawn), face, form.toward, form.level)
 
 
 def modelled_skin(
     lab: np.ndarray, face: Face, flow: tuple[np.ndarray, np.ndarray], form: Form, skin: np.ndarray
 ) -> np.ndarray:
-    """Skin without texture, its planes turned in the scene's light, warm where light grazes; what marks a face stays."""
+    """Skin without texture, its planes turned in the scene's light, warm where light grazes; marks stay."""
     unit, light = face.unit, lab[..., 0]
     calm = guided(lab, blur(light, 2 * unit), 12 * unit, 0.07)
     calm = guided(calm, calm[..., 0], 8 * unit, 0.035)
@@ -85,13 +84,16 @@ def lips(drawn: np.ndarray, lab: np.ndarray, face: Face, form: Form) -> np.ndarr
     return mix(inside, calm, np.clip(1.15 * mask, 0, 1))
 
 
-def teeth(drawn: np.ndarray, face: Face) -> np.ndarray:
-    """A clean band, no lighter than the scene allows."""
-    clean = clean_teeth(drawn, face)
-    light, unit = drawn[..., 0], face.unit
-    gaps = np.clip(blur(light, 1.0 * unit) - blur(light, 5 * unit), -0.12, 0.05)
-    white = np.clip(0.60 * clean[..., 0] + 0.40 * blur(light, 4 * unit) + 0.05 + 0.55 * gaps, 0, 0.93)
-    changed = smoothstep(np.abs(clean[..., 1:] - drawn[..., 1:]).sum(2), 0.004, 0.03)
-    result = mix(drawn, clean, 1.0)
-    result[..., 0] = mix(light, np.maximum(white, light * 0.9), changed)
+def teeth(drawn: np.ndarray, lab: np.ndarray, face: Face, level: float) -> np.ndarray:
+    """One clean band, no lighter than the scene allows, with a breath of the gaps."""
+    unit, light = face.unit, lab[..., 0]
+    lip = float((lab[..., 1] * face.lips).sum() / (face.lips.sum() + 1e-3))
+    pale = 1 - smoothstep(blur(lab[..., 1], unit) / max(lip, 0.06), 0.45, 0.95)
+    likely = face.mouth * pale * smoothstep(light, 0.40 * level, 0.80 * level)
+    band = smoothstep(blur(likely, 2.5 * unit), 0.20, 0.60) * smoothstep(face.mouth, 0.2, 0.7)
+    white = min(0.94, 1.15 * level + 0.17) * (0.80 + 0.20 * np.clip(blur(light, 5 * unit) / max(level, 0.05), 0, 1))
+    gaps = np.clip(light - blur(light, 4 * unit), -0.10, 0.04)
+    result = drawn.copy()
+    result[..., 0] = mix(drawn[..., 0], white + 0.4 * gaps, 0.85 * band)
+    result[..., 1:] *= (1 - 0.7 * band)[..., None]
     return result
