@@ -4,8 +4,8 @@
 
 Sheets and drawings are made first, by all cores, and kept under --work; the same command then goes on from the last
 state as if it had not stopped. The step rate is measured, and the learning rate's schedule laid so that it ends with
-the time. --out has, every minute, `model.safetensors`, `preview.png` and `log.jsonl`. Needs torch, numpy, OpenCV, scipy, safetensors,
-Pillow, tqdm and psutil; neither dlib nor PyAV.
+the time. --out has, every minute, `model.safetensors`, `preview.png` and `log.jsonl`. Needs torch, torchvision, numpy,
+OpenCV, scipy, safetensors, Pillow, tqdm and psutil; neither dlib nor PyAV.
 """
 
 from __future__ import annotations

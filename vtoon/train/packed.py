@@ -5,8 +5,8 @@ there, by all its cores, once. The file is an uncompressed `.npz`:
 
     faces/pictures   uint8 [bytes]: the JPEG or PNG files one after another     faces/ends   int64 [N]: where each ends
     faces/points     float32 [N, 68, 2]: landmarks, px of the picture
-    NAME/…           the same for a look known by its pictures alone, and NAME/drawings, NAME/drawing_ends: the drawing of
-                     each picture, of the same size, brought onto it
+    NAME/…           the same for a look known by its pictures alone, and NAME/drawings, NAME/drawing_ends: the drawing
+                     of each picture, of the same size, brought onto it
 """
 
 from __future__ import annotations

@@ -15,8 +15,10 @@ from vtoon.train.looks.tone import blur, mix, to_bytes
 from vtoon.types import Landmarks
 
 FRAMES = np.float32(  # RGB: black, tortoise, horn, steel, gold, silver, clear, navy, red
-    [[16, 16, 18], [62, 38, 24], [96, 66, 44], [70, 72, 78], [158, 124, 70], [176, 178, 182], [206, 204, 200]]
-    + [[30, 40, 76], [120, 26, 30]]
+    (
+        *((16, 16, 18), (62, 38, 24), (96, 66, 44), (70, 72, 78), (158, 124, 70), (176, 178, 182), (206, 204, 200)),
+        *((30, 40, 76), (120, 26, 30)),
+    )
 )
 DARK = 0.12  # share of sunglasses
 SHIFT = 4  # bits of OpenCV's sub-pixel coordinates

@@ -1,4 +1,4 @@
-"""`views.degrade` for a whole batch on the device: blur, noise, JPEG's blocks, some pictures enlarged from smaller ones.
+"""`views.degrade` for a whole batch on the device: blur, noise, JPEG's blocks, some enlarged.
 
 Images are [N, 3, S, S] in [0, 255], S a multiple of 8. What is random is drawn on the host: the same on every device.
 """

@@ -89,7 +89,7 @@ def teeth(drawn: np.ndarray, lab: np.ndarray, face: Face, level: float) -> np.nd
     unit, light = face.unit, lab[..., 0]
     lip = float((lab[..., 1] * face.lips).sum() / (face.lips.sum() + 1e-3))
     pale = 1 - smoothstep(blur(lab[..., 1], unit) / max(lip, 0.06), 0.45, 0.95)
-    likely = face.mouth * pale * smoothstep(light, 0.40 * level, 0.80 * level)
+    likely = face.mouth * pale * smoothstep(light, 0.40 * max(level, 0.05), 0.80 * max(level, 0.05))
     band = smoothstep(blur(likely, 2.5 * unit), 0.20, 0.60) * smoothstep(face.mouth, 0.2, 0.7)
     white = min(0.94, 1.15 * level + 0.17) * (0.80 + 0.20 * np.clip(blur(light, 5 * unit) / max(level, 0.05), 0, 1))
     gaps = np.clip(light - blur(light, 4 * unit), -0.10, 0.04)
