@@ -40,7 +40,7 @@ from vtoon.weights.checkpoint import load_checkpoint
 
 SPARE = 30.0  # seconds at the end for the last preview and files
 KEPT = 0.6  # of the photo's fine detail, in a new look's first drawings
-TRIED = (64, 96, 144)  # batches among which --batch 0 chooses
+TRIED = (64, 112)  # batches among which --batch 0 chooses
 ENOUGH = 0.8  # of the best rate of samples: a smaller batch that has it makes more steps
 SHOWN = 6  # faces on a preview
 
@@ -54,7 +54,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="as many, whatever time they take, instead of a measured number")
     parser.add_argument("--batch", type=int, default=0, help="0: measured")
     parser.add_argument("--size", type=int, default=160, help="side of a view, px")
-    parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--lr", type=float, default=4e-4)
     parser.add_argument("--favoured", type=float, default=0.5, help="share of the first look")
     parser.add_argument("--few", type=int, default=200, help="sheets that the other looks draw")
     parser.add_argument("--faces", type=int, help="take this many only, for a trial")

@@ -41,7 +41,7 @@ class Pyramid:
         self.levels = [torch.cat(parts) for parts in self.levels]
 
     def sample(self, faces: np.ndarray, grid: Tensor, eyes: np.ndarray) -> Tensor:
-        """Each face at its part of `grid` [n, h, w, 2] in [-1, 1], from the level that suits `eyes` px: [n, C, h, w]."""
+        """Each face at its part of `grid` [n, h, w, 2] in [-1, 1], from the level that suits `eyes`: [n, C, h, w]."""
         out = grid.new_empty(len(faces), self.levels[0].shape[1], *grid.shape[1:3])
         level = np.clip(np.ceil(np.log2(SHRUNK * SHEET_EYES / eyes)), 0, len(self.levels) - 1).astype(int)
         for k in np.unique(level):

@@ -63,7 +63,7 @@ def mane(face: Face) -> np.ndarray:
 def _mean_skin(lab: np.ndarray, core: np.ndarray) -> tuple[float, np.ndarray]:
     """L and [2] a, b of the inner face; its dark and coloured parts (eyes, lips) count little."""
     total = float(core.sum()) + 1e-3
-    rough = float((lab[..., 0] * core).sum()) / total
+    rough = max(float((lab[..., 0] * core).sum()) / total, 0.02)
     weight = core * (0.02 + smoothstep(lab[..., 0], 0.7 * rough, 1.1 * rough))
     total = float(weight.sum()) + 1e-3
     level, a, b = (float((lab[..., i] * weight).sum()) / total for i in range(3))
