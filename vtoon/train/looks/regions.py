@@ -100,16 +100,6 @@ class Face:
         return self._polygons([_band(line, self.up, 0.36 * size)], feather=8.0) * (1 - self.drawn)
 
     @cached_property
-    def lashes(self) -> np.ndarray:
-        """The upper lids' line, thicker toward the temples."""
-        canvas = np.zeros(self.image.shape[:2], np.uint8)
-        for lid in (self.landmarks.points[[39, 38, 37, 36]], self.landmarks.points[[42, 43, 44, 45]]):
-            for k, (a, b) in enumerate(pairwise(np.round(lid * 16).astype(int).tolist())):
-                width = max(1, round((2.0 + 1.0 * k) * self.unit))
-                cv2.line(canvas, a, b, 255, width, cv2.LINE_AA, 4)
-        return blur(canvas.astype(np.float32) / 255, 0.8 * self.unit)
-
-    @cached_property
     def near(self) -> np.ndarray:
         """1 on the head, falling to 0 about two eye distances from the face."""
         height, width = self.image.shape[:2]
