@@ -74,6 +74,7 @@ def load_checkpoint(path: str | os.PathLike = DEFAULT_CHECKPOINT) -> Checkpoint:
     try:
         looks, palettes = json.loads(metadata["looks"]), json.loads(metadata["palettes"])
         model = BuiltinVToonify(looks, palettes, VToonifyConfig(**json.loads(metadata["config"])))
+        state.setdefault("details", torch.zeros(len(looks)))  # files older than it
         model.load_state_dict(state)
         provenance = json.loads(metadata["provenance"])
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
