@@ -22,7 +22,6 @@ from vtoon.models.face_embedding import FaceEmbedding
 from vtoon.models.face_net import PARTS, POOL
 from vtoon.models.style_codes import StyleCodes
 from vtoon.ops import EqualConv2d, EqualLinear, ModulatedConv2d, arithmetic, channels_last_
-from vtoon.system.stream import prefetch
 from vtoon.train.distributed import rank
 from vtoon.train.ema import EMA
 from vtoon.train.losses import crop_consistency, discriminator_loss, feature_l1, generator_loss, gradient_l1
