@@ -31,7 +31,7 @@ bench: $(READY) data/demo.mp4
 	$(BIN)/vtoon bench
 
 train-default: $(READY)  ## FACES=folder of portraits; see docs/model-card.md
-	$(BIN)/python train_vtoonify_t.py --faces $(FACES) --name default $(TRAIN_FLAGS)
+	$(BIN)/vtoon train --faces $(FACES) --name default $(TRAIN_FLAGS)
 
 lock: $(READY)  ## rewrite requirements.lock from pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check uv

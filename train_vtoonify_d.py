@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Train the built-in kind of model; see `--help` and docs/model-card.md."""
+"""Train a VToonify-D; see `--help` and docs/train.md."""
 
-from vtoon.cli.train import main
+from vtoon.cli.train_vtoonify import TrainD, main
 
 if __name__ == "__main__":
-    main()
+    main(TrainD)

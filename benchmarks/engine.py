@@ -3,6 +3,8 @@
 As published: modulated weights are made for every sample of every frame, and every sample has a convolution of its own.
 Baked: one style at one degree, worked into plain convolutions (vtoon/models/bake.py); freed memory is kept. Weights are
 random: the work is the same. Each measurement runs in a process of its own, whose peak memory is that of nothing else.
+
+On a GPU also: baked in fp16, the same compiled (CUDA graphs where PyTorch is safe with them), both for a whole batch.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -20,13 +22,14 @@ import tyro
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from vtoon.cli.measure import best_seconds, peak_gflops, peak_gpu_memory_mb, peak_memory_mb
 from vtoon.models.bake import bake, for_drawing
 from vtoon.models.vtoonify import VToonify, VToonifyConfig
-from vtoon.ops import ModulatedConv2d
+from vtoon.ops import ModulatedConv2d, arithmetic
 from vtoon.painters.engine import pick_device
+from vtoon.system.measure import best_seconds, device_name, peak_gflops, peak_gpu_memory_mb, peak_memory_mb
 from vtoon.system.memory import reuse_freed_memory
 
+Net = Callable[..., Tensor]
 AIM = {"cpu": 1.6, "cuda": 8.0}  # times faster
 
 
@@ -40,6 +43,10 @@ class Bench:
     device: str = "cpu"
     repeats: int = 3
     """The fastest of so many runs counts."""
+    batch: int = 1
+    """Pictures at once, of the baked forms."""
+    forms: tuple[str, ...] = ("published", "baked")
+    """Of published, baked, fp16, compiled; the first is what the others are compared with."""
     json: bool = False
     """Print JSON instead of a table."""
     worker: str = ""
@@ -71,75 +78,93 @@ def as_published() -> Iterator[None]:
 
 
 @torch.inference_mode()
-def measure(form: str, backbone: str, size: int, device: torch.device, repeats: int) -> dict[str, float]:
-    """Seconds of one picture, GFLOP, peak memory in MB, and a sum of the picture that tells whether forms agree."""
+def measure(form: str, case: Bench, device: torch.device) -> dict[str, float]:
+    """Seconds of one picture, GFLOP, peak memory in MB, a sum of the picture that tells whether forms agree, and on a
+    GPU how far it is from the published form, in levels of a picture whose mean absolute value is 64 of 255."""
     torch.manual_seed(0)
-    net = VToonify(VToonifyConfig(backbone=backbone)).eval().to(device)
+    size, n = case.sizes[0], 1 if form == "published" else case.batch
+    net = VToonify(VToonifyConfig(backbone=case.backbones[0])).eval().to(device)
     style = torch.randn(1, net.config.num_latents, net.config.style_dim, device=device)
     degree, x = torch.full((1, 1), 0.5, device=device), torch.randn(1, 22, size, size, device=device)
-    if form == "baked":
+    reference = None
+    if device.type == "cuda":
+        with as_published():
+            reference = net(x, style, degree)
+        torch.cuda.reset_peak_memory_stats(device)
+    if form != "published":
         if device.type == "cpu":
             reuse_freed_memory()  # as `Engine` does
-        net, x = for_drawing(net, device), x.contiguous(memory_format=torch.channels_last)
-        net = for_drawing(bake(net, style, degree), device)
+        dtype = torch.float32 if form == "baked" else torch.float16
+        x = x.expand(n, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        net = for_drawing(bake(for_drawing(net, device), style, degree), device, dtype)
+        net = torch.compile(net, mode="reduce-overhead") if form == "compiled" else net
+        with arithmetic(device, dtype):
+            return _timed(net, (x, style.expand(n, -1, -1), degree.expand(n, 1)), case, device, reference)
     with as_published():
-        with FlopCounterMode(display=False) as counter:
-            picture = net(x, style, degree)
-        seconds = best_seconds(lambda: net(x, style, degree), device, repeats)
+        return _timed(net, (x, style, degree), case, device, reference)
+
+
+def _timed(net: Net, inputs: tuple[Tensor, ...], case: Bench, device: torch.device, reference: Tensor | None) -> dict:
+    with FlopCounterMode(display=False) as counter:
+        net(*inputs)
+    seconds = best_seconds(lambda: net(*inputs), device, case.repeats) / len(inputs[0])
+    picture = net(*inputs)
     memory = peak_gpu_memory_mb(device) if device.type == "cuda" else peak_memory_mb()
-    mean = float(picture.abs().mean())
-    return {"seconds": seconds, "gflop": counter.get_total_flops() / 1e9, "peak_mb": memory, "mean": mean}
+    found = {"seconds": seconds, "gflop": counter.get_total_flops() / 1e9 / len(picture), "peak_mb": memory}
+    found["mean"] = float(picture[:1].float().abs().mean())
+    if reference is not None:
+        found["levels"] = float((picture[:1] - reference).abs().mean() / reference.abs().mean() * 64)
+    return found
 
 
 def compare(args: Bench) -> list[dict]:
-    """One row for each network and size."""
+    """One row for each network, size and form but the first."""
     rows = []
     for backbone in args.backbones:
         for size in args.sizes:
             case = replace(args, backbones=(backbone,), sizes=(size,))
-            plain, baked = (in_a_process(case, form) for form in ("published", "baked"))
-            rows.append(
-                {
-                    "backbone": backbone,
-                    "size": size,
-                    "gflop": plain["gflop"],
-                    "published": plain,
-                    "baked": baked,
-                    "times_faster": plain["seconds"] / baked["seconds"],
-                    "gflops_of_baked": plain["gflop"] / baked["seconds"],
-                    "agree": abs(plain["mean"] / baked["mean"] - 1) < 1e-3,
-                }
-            )
+            plain, *others = (in_a_process(case, form) for form in args.forms)
+            for form, found in zip(args.forms[1:], others, strict=True):
+                row = {"backbone": backbone, "size": size, "form": form, "gflop": plain["gflop"]}
+                row |= {"published": plain, "other": found, "times_faster": plain["seconds"] / found["seconds"]}
+                row |= {"gflops": plain["gflop"] / found["seconds"], "agree": abs(plain["mean"] / found["mean"] - 1)}
+                rows.append(row)
     return rows
 
 
 def in_a_process(case: Bench, form: str) -> dict[str, float]:
     """`measure` in a fresh process."""
     flags = ["--worker", form, "--backbones", *case.backbones, "--sizes", *map(str, case.sizes)]
-    flags += ["--device", case.device, "--repeats", str(case.repeats)]
-    done = subprocess.run([sys.executable, __file__, *flags], check=True, capture_output=True, text=True)
-    return json.loads(done.stdout)
+    flags += ["--device", case.device, "--repeats", str(case.repeats), "--batch", str(case.batch)]
+    done = subprocess.run([sys.executable, __file__, *flags], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{form} at {case.sizes[0]} px: {done.stderr.strip().splitlines()[-1][:300]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def main(args: Bench) -> None:
     """Print the table."""
     device = pick_device(args.device)
     if args.worker:
-        print(json.dumps(measure(args.worker, args.backbones[0], args.sizes[0], device, args.repeats)))
+        print(json.dumps(measure(args.worker, args, device)))
         return
     rows = compare(args)
     if args.json:
         print(json.dumps(rows, indent=2))
         return
-    print("network       input       GFLOP   published      baked   faster   memory MB     GFLOP/s  agree")
+    print(f"{device_name(device)}, PyTorch {torch.__version__}, batches of {args.batch}")
+    print("network       input       GFLOP   published  form           ms   faster  memory MB      GFLOP/s  off")
     for row in rows:
-        plain, baked = row["published"], row["baked"]
+        plain, found = row["published"], row["other"]
+        off = f"{found['levels']:.3f} levels" if "levels" in found else f"{row['agree']:.1e}"
         print(
-            f"{row['backbone']:12}  {row['size']}x{row['size']}  {row['gflop']:8.0f}  {plain['seconds']:8.2f} s"
-            f" {baked['seconds']:8.2f} s  {row['times_faster']:5.2f}x  {plain['peak_mb']:5.0f} {baked['peak_mb']:5.0f}"
-            f"  {row['gflops_of_baked']:8.0f}    {'yes' if row['agree'] else 'NO'}"
+            f"{row['backbone']:12}  {row['size']}x{row['size']}  {row['gflop']:8.0f}  {1e3 * plain['seconds']:8.1f} ms"
+            f"  {row['form']:8} {1e3 * found['seconds']:8.1f}  {row['times_faster']:5.2f}x"
+            f"  {plain['peak_mb']:5.0f} {found['peak_mb']:6.0f}  {row['gflops']:8.0f}  {off}"
         )
-    print(f"peak of dense convolutions here: {peak_gflops(device):.0f} GFLOP/s; aim: {AIM.get(device.type, 1)}x")
+    print(f"peak of dense fp32 convolutions here: {peak_gflops(device):.0f} GFLOP/s; aim: {AIM.get(device.type, 1)}x")
+    if device.type == "cuda":
+        print(f"in fp16: {peak_gflops(device, torch.float16):.0f} GFLOP/s")
 
 
 if __name__ == "__main__":

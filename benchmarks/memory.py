@@ -22,7 +22,7 @@ AIM = 1.05  # peak of the long clip / peak of the short one
 # Runs in a process of its own, whose peak is that of nothing else.
 WORKER = """
 import sys
-from vtoon.cli.measure import peak_memory_mb
+from vtoon.system.measure import peak_memory_mb
 from vtoon.pipeline.stylize import load
 summary = load(sys.argv[3] or "default", "cpu").stylize_video(sys.argv[1], sys.argv[2])
 print(summary.frames, peak_memory_mb())

@@ -28,6 +28,7 @@ EXTRAS = {
     "ray": {"cluster"},
     "pyvirtualcam": {"live"},
     "lmdb": {"train", "latent"},
+    "lpips": {"weights"},
     "tensorboard": {"train"},
     "open_clip": {"latent"},
     "onnx": {"painters"},

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from vtoon.errors import VtoonError
 from vtoon.image import to_tensor
-from vtoon.latent.likeness import Identity, find_landmarks, find_likeness
+from vtoon.latent.likeness import Identity, find_landmarks
 from vtoon.latent.project import ProjectOptions, project, psnr
+from vtoon.weights.perceptual import load_perceptual
 
 PIXELS = ProjectOptions(steps=120, perceptual=0, identity=0, near=0, lr=0.1)
 
@@ -41,19 +42,19 @@ def test_a_start_near_the_goal_begins_there_and_every_term_is_lowered(low):
     target = low.draw(low.latents([5]))
     options = ProjectOptions(steps=25, identity=0, noise=0, truncation=1)
     seen = []
-    found = project(low, target, options, find_likeness(torch.device("cpu")), start=low.latents([5]),
+    found = project(low, target, options, load_perceptual("face", "cpu"), start=low.latents([5]),
                     watch=lambda step, images: seen.append(images.detach()))  # fmt: skip
     assert psnr(seen[0], target) > 50 and len(seen) == 25
     assert set(found.terms) == {"perceptual", "pixel", "near"}
     far = []
-    project(low, target, options, find_likeness(torch.device("cpu")),
+    project(low, target, options, load_perceptual("face", "cpu"),
             watch=lambda step, images: far.append(psnr(images.detach(), target)))  # fmt: skip
     assert far[-1] > far[0] + 1
 
 
 def test_the_stand_in_and_identity_are_0_for_the_same_and_more_for_another(portrait):
     image = to_tensor(portrait)
-    likeness = find_likeness(image.device)
+    likeness = load_perceptual("face", "cpu")
     wanted = likeness.features(image)
     darker, mirrored = (likeness.distance(likeness.features(x), wanted) for x in (image * 0.9, image.flip(3)))
     assert float(likeness.distance(wanted, wanted)) == 0 < float(darker) < float(mirrored)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from vtoon.errors import VtoonError
 from vtoon.faces.detect import FaceDetector
-from vtoon.latent.likeness import STAND_IN
 from vtoon.latent.one_shot import OneShotOptions, find_features, learn_style, swapped_rows
 from vtoon.latent.sampler import load_sampler
 from vtoon.latent.text import NadaOptions, OpenClip, move_generator, move_latent, strengthened
 from vtoon.latent.toonify import check_pair, put_back
+from vtoon.weights.perceptual import STAND_IN
 
 
 def redness(images):

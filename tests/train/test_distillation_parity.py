@@ -90,7 +90,9 @@ def test_stage_one(taught):
     found = {"x": lesson.x, "target_feat": lesson.feature, "target_skip": lesson.skip}
     found |= {"image": teacher.start(GivenDraws(), STEPS).photo}
     found |= {"feat_mse": terms["feat"], "skip_mse": terms["skip"], "grad_norm_encoder": norm(net.encoder)}
-    found["grad"] = net.encoder[2][0].conv.weight.grad
+    gradient = net.encoder[2][0].conv.weight.grad[:, :8]
+    # Rounding alone (inputs moved by 1e-6) flips leaky ReLUs before it and moves it by 0.2% in norm, single ones by 7%.
+    assert np.linalg.norm(gradient - expected["grad"]) < 5e-3 * np.linalg.norm(expected["grad"])
     assert lesson.degree.unique().tolist() == [pytest.approx(0.6)]
     net.requires_grad_(False).zero_grad()
     assert max(worst(found, expected).values()) < TOLERANCE, worst(found, expected)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from vtoon.cli.train import TrainArgs, train
+from vtoon.cli.train import Train, train
 from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector
 from vtoon.image import save_image
@@ -100,5 +100,5 @@ def test_bad_pairs_are_one_line(text, said, folders, tmp_path):
     save_image(tmp_path / "nothing" / "none.png", np.full((320, 320, 3), 90, np.uint8))
     text = text.replace("EMPTY", str(tmp_path / "empty")).replace("NOTHING", str(tmp_path / "nothing"))
     with pytest.raises(VtoonError, match=said) as error:
-        train(TrainArgs(faces=[folders / "photos"], pairs=[text], looks=["poster"], runs=tmp_path, device="cpu"))
+        train(Train(faces=[folders / "photos"], pairs=[text], looks=["poster"], runs=tmp_path, device="cpu"))
     assert "\n" not in str(error.value)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from video_clips import make_clip, packets, picture, spoil, turn
 
 from vtoon.errors import VtoonError
+from vtoon.system.stream import prefetch
 from vtoon.types import Frame
-from vtoon.video import VideoReader, VideoWriter, prefetch, probe
+from vtoon.video import VideoReader, VideoWriter, probe
 from vtoon.video.writer import decoding_time
 
 

@@ -111,10 +111,10 @@ def test_style_codes_and_directions(files):
 def test_vtoonify_comes_with_its_configuration(tmp_path, backbone):
     net = VToonify(small_config(backbone))
     torch.save({"g_ema": net.state_dict()}, tmp_path / "v.pt")
-    config, state = load_vtoonify(tmp_path / "v.pt")
+    config, file = load_vtoonify(tmp_path / "v.pt")
     assert config == small_config(backbone)
-    VToonify(config).load_state_dict(state)
-    torch.testing.assert_close(state, dict(net.state_dict()), rtol=0, atol=0)
+    VToonify(config).load_state_dict(file.tensors)
+    torch.testing.assert_close(file.tensors, dict(net.state_dict()), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("backbone", ["dualstylegan", "toonify"])

@@ -13,6 +13,7 @@ from vtoon.cli.blend import Blend
 from vtoon.cli.common import Talk, guard
 from vtoon.cli.convert import Convert
 from vtoon.cli.export import Export
+from vtoon.cli.finetune import Finetune
 from vtoon.cli.generate import Generate, Mix, Morph
 from vtoon.cli.inspect import Inspect
 from vtoon.cli.parse import Parse
@@ -21,6 +22,7 @@ from vtoon.cli.sefa import Sefa
 from vtoon.cli.styles import Styles
 from vtoon.cli.stylize import Stylize
 from vtoon.cli.teach import Nada, One, Styleclip
+from vtoon.cli.train import Train
 
 COMMANDS = {
     "stylize": Stylize,
@@ -42,6 +44,8 @@ COMMANDS = {
     "styleclip": Styleclip,
     "nada": Nada,
     "one": One,
+    "train": Train,
+    "finetune": Finetune,
 }
 ABOUT = "Face video stylization. `vtoon COMMAND --help` tells more; `vtoon --version` prints the version."
 

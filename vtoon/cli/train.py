@@ -1,46 +1,39 @@
-"""`python train_vtoonify_t.py` and `train_vtoonify_d.py`: distil a teacher into the small network."""
+"""`vtoon train`: a model of the built-in kind, of your own photos or drawings."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
-import torch
 import tyro
+from tyro.conf import arg
 
+from vtoon.cli.common import Talk, guard, show_notices
 from vtoon.errors import VtoonError
-from vtoon.models.builtin import BuiltinVToonify
-from vtoon.painters.engine import pick_dtype
-from vtoon.train.distributed import init_distributed, leave_distributed, main_first
-from vtoon.train.init import unit_variance_
-from vtoon.train.looks import LOOKS, PALETTES, RAMPS, finish
-from vtoon.train.paired import prepare_pairs
-from vtoon.train.pairs import draw, prepare_faces
-from vtoon.train.recipes.distill import Batch, DistillOptions, VToonifyDistill
-from vtoon.train.teacher import PairTeacher, look_teacher, looks_version
-from vtoon.train.trainer import TrainOptions, fit
-from vtoon.weights.checkpoint import load_checkpoint
-from vtoon.weights.dlib_embedding import load_face_embedding
 
-Weight = Annotated[float, tyro.conf.arg(metavar="WEIGHT")]
+Weight = Annotated[float, arg(metavar="WEIGHT")]
+All = Annotated[list[str], arg(metavar="NAME", help_behavior_hint="(default: all)")]
 
 
 @dataclass(frozen=True)
-class TrainArgs:
-    """Train the small VToonify on drawings of your photos by the built-in looks."""
+class Train:
+    """Train a model of the built-in kind on drawings of your photos, by the built-in looks or by hand.
+
+    On several GPUs: torchrun --nproc_per_node N -m vtoon train ...
+    """
 
     faces: list[Path] = field(default_factory=list)
     """Folders of portraits, any size; faces are found and aligned once."""
-    name: str = "vtoonify_t"
+    name: str = "own"
     """The run's folder under --runs: state, previews, curves, model.safetensors."""
-    looks: list[str] = field(default_factory=lambda: list(LOOKS))
+    looks: All = field(default_factory=list)
     """Which looks to learn, by name."""
     pairs: list[str] = field(default_factory=list)
     """Looks of your own: name=folder of photos,folder of drawings of them under the same file names."""
-    palettes: list[str] = field(default_factory=lambda: list(PALETTES))
+    palettes: All = field(default_factory=list)
     """Which palettes the model offers, by name; the first must be 'own'."""
     init: Path | None = None
     """Start from this model's weights (transfer); looks it does not know start from its first one."""
@@ -62,17 +55,46 @@ class TrainArgs:
     seed: int = 0
     save_every: int = 500
     preview_every: int = 500
-    device: str = "cuda" if torch.cuda.is_available() else "cpu"
+    device: str = "auto"
+    """auto takes CUDA, then Apple's MPS, then the CPU."""
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the drawing network: auto is bf16 where the device multiplies it natively."""
     runs: Path = Path("runs")
     """Where runs and the cache of drawings live."""
     photo_credit: str = "not stated"
     """Source and licence of the photos, kept in the model file."""
+    messages: Talk = field(default_factory=Talk)
+
+    def run(self) -> None:
+        """Raises VtoonError for what cannot be trained."""
+        from vtoon.train.distributed import leave_distributed
+
+        show_notices(self.messages)
+        try:
+            train(self)
+        finally:
+            leave_distributed()
 
 
-def train(args: TrainArgs) -> Path:
+def train(args: Train) -> Path:
     """Prepare faces and drawings, then train or resume. Returns the model file."""
+    import numpy as np
+    import torch
+
+    from vtoon.models.builtin import BuiltinVToonify
+    from vtoon.painters.engine import pick_device, pick_dtype
+    from vtoon.train.distributed import init_distributed, main_first
+    from vtoon.train.init import unit_variance_
+    from vtoon.train.looks import LOOKS, PALETTES, RAMPS, finish
+    from vtoon.train.paired import prepare_pairs
+    from vtoon.train.pairs import draw, prepare_faces
+    from vtoon.train.recipes.distill import Batch, DistillOptions, VToonifyDistill
+    from vtoon.train.teacher import PairTeacher, look_teacher, looks_version
+    from vtoon.train.trainer import TrainOptions, fit
+    from vtoon.weights.checkpoint import load_checkpoint
+    from vtoon.weights.dlib_embedding import load_face_embedding
+
+    args = replace(args, looks=args.looks or list(LOOKS), palettes=args.palettes or list(PALETTES))
     for kind, names, known in (("look", args.looks, LOOKS), ("palette", args.palettes, PALETTES)):
         for name in names:
             if name not in known:
@@ -81,8 +103,8 @@ def train(args: TrainArgs) -> Path:
         raise VtoonError(f"--palettes {' '.join(args.palettes)}: the first must be own, the colours of the photo")
     if args.size % 8 or args.size < 64:
         raise VtoonError(f"--size {args.size}: it must be a multiple of 8, at least 64")
-    pair_sets = _pair_sets(args.pairs)
-    device = init_distributed(args.device)
+    pair_sets = _pair_sets(args.pairs, LOOKS)
+    device = init_distributed(str(pick_device(args.device)))
     torch.manual_seed(args.seed)
     cache = args.runs / "cache"
     with main_first():
@@ -119,7 +141,7 @@ def train(args: TrainArgs) -> Path:
     return folder / "model.safetensors"
 
 
-def _pair_sets(texts: list[str]) -> dict[str, tuple[Path, Path]]:
+def _pair_sets(texts: list[str], looks: Collection[str]) -> dict[str, tuple[Path, Path]]:
     """Of each name=photos,drawings the two folders, by name."""
     sets: dict[str, tuple[Path, Path]] = {}
     for text in texts:
@@ -127,7 +149,7 @@ def _pair_sets(texts: list[str]) -> dict[str, tuple[Path, Path]]:
         photos, _, drawings = folders.partition(",")
         if not name or not drawings:
             raise VtoonError(f"--pairs {text}: write it name=folder of photos,folder of drawings")
-        if name in sets or name in LOOKS:
+        if name in sets or name in looks:
             raise VtoonError(f"--pairs {text}: there is a look {name} already; give yours another name")
         for folder in (photos, drawings):
             if not Path(folder).is_dir():
@@ -136,10 +158,7 @@ def _pair_sets(texts: list[str]) -> dict[str, tuple[Path, Path]]:
     return sets
 
 
-def main() -> None:
-    """Command line of the training launchers."""
-    try:
-        train(tyro.cli(TrainArgs, config=(tyro.conf.FlagConversionOff,), use_underscores=True))
-    except VtoonError as error:
-        raise SystemExit(f"error: {error}") from None
-    leave_distributed()
+def main(args: list[str]) -> None:
+    """`vtoon train` by its old name."""
+    command = tyro.cli(Train, prog="vtoon train", args=args, use_underscores=True, config=(tyro.conf.OmitArgPrefixes,))
+    sys.exit(guard(command.run, command.messages.verbose))

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import cv2
-import dlib
 import numpy as np
 
 from vtoon.faces.landmarks import CHIP, FACE, FacePose, Fit, fit_landmarks, model_file, plausible
 from vtoon.types import Landmarks
+
+if TYPE_CHECKING:
+    import dlib
 
 # How hard to look. QUICK: 20 ms a frame. WIDE: smaller faces too, 100 ms. THOROUGH: if none is found also tilted heads
 # and the CNN, about a second.
@@ -38,6 +41,8 @@ def _hog(picture: np.ndarray, threshold: float) -> Iterable[dlib.rectangle]:
     try:
         detector = _idle.pop()
     except IndexError:
+        import dlib
+
         detector = dlib.get_frontal_face_detector()
     try:
         return detector.run(picture, 0, threshold)[0]
@@ -47,6 +52,8 @@ def _hog(picture: np.ndarray, threshold: float) -> Iterable[dlib.rectangle]:
 
 @lru_cache(maxsize=1)
 def _mmod() -> dlib.cnn_face_detection_model_v1:
+    import dlib
+
     return dlib.cnn_face_detection_model_v1(model_file("mmod_human_face_detector.dat"))
 
 

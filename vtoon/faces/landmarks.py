@@ -9,13 +9,16 @@ import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
-import dlib
 import numpy as np
 
 from vtoon.errors import VtoonError
 from vtoon.types import Landmarks
+
+if TYPE_CHECKING:
+    import dlib
 
 CHIP = 256  # px, side of the square that prediction, optical flow and re-detection look at
 FACE = 128  # px, side of the face's box in the middle of a chip: HOG's window (80 px) fits with room to spare
@@ -39,6 +42,8 @@ def model_file(name: str) -> str:
 @lru_cache(maxsize=1)
 def _trees() -> dlib.shape_predictor:
     """100 MB and 0.8 s to load: once a process; prediction does not change it, so threads may share it."""
+    import dlib
+
     return dlib.shape_predictor(model_file("shape_predictor_68_face_landmarks.dat"))
 
 
@@ -131,6 +136,8 @@ def _predict(chip: np.ndarray, start: tuple[float, float, float]) -> np.ndarray:
     dx, dy, zoom = start
     half = FACE * zoom / 2
     x, y = CHIP / 2 + dx * FACE, CHIP / 2 + dy * FACE
+    import dlib
+
     box = dlib.rectangle(*(round(v) for v in (x - half, y - half, x + half, y + half)))
     return np.array([(p.x, p.y) for p in _trees()(chip, box).parts()], np.float64)
 

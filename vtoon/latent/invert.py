@@ -14,11 +14,12 @@ from vtoon.faces.align import align_face
 from vtoon.faces.detect import FaceDetector
 from vtoon.faces.drawn import search
 from vtoon.image import load_image, to_tensor
-from vtoon.latent.likeness import Identity, find_landmarks, find_likeness
+from vtoon.latent.likeness import Identity, find_landmarks
 from vtoon.latent.project import Projection, ProjectOptions, project
 from vtoon.latent.sampler import Sampler
 from vtoon.painters.companions import load_encoder
 from vtoon.types import Landmarks
+from vtoon.weights.perceptual import load_perceptual
 
 ENCODER_SIZE = 256  # px
 
@@ -65,7 +66,7 @@ def invert(
 ) -> tuple[Projection, str]:
     """Aligned pictures, uint8 [size, size, 3], to latents; and what was lowered, in words."""
     targets = to_tensor(np.stack(images), sampler.device)
-    likeness = find_likeness(sampler.device) if options.perceptual else None
+    likeness = load_perceptual("auto", sampler.device) if options.perceptual else None
     landmarks = find_landmarks(targets) if options.identity else []
     identity = Identity(targets, landmarks) if any(landmarks) else None
     found = project(sampler, targets, options, likeness, identity, start, **watch)

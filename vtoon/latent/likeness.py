@@ -1,12 +1,6 @@
-"""How alike two pictures are to the eye, and whether they show one person: what projection lowers.
-
-LPIPS' and VGG's weights cannot be had everywhere. The declared stand-in is the inside of dlib's face embedding network.
-"""
+"""Whether two pictures show one person: what projection lowers beside the perceptual distance."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,39 +12,6 @@ from vtoon.image import to_uint8
 from vtoon.models.face_embedding import FaceEmbedding, chip_matrix, face_chips
 from vtoon.types import Landmarks
 from vtoon.weights.dlib_embedding import load_face_embedding
-
-STAND_IN = "the face embedding's features, in place of LPIPS"
-LEAST, MOST = 64, 256  # px: what the features need, and above which they are only slower
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """A distance of pictures [N, 3, H, W] in [-1, 1] from others: [N], 0 for the same."""
-
-    name: str  # what it is, for the user
-    features: Callable[[Tensor], list[Tensor]]
-
-    def distance(self, found: list[Tensor], wanted: list[Tensor]) -> Tensor:
-        """[N], of features: squared difference of unit vectors, averaged over the picture, over layers."""
-        gaps = [(_unit(a) - _unit(b)).square().sum(1).mean((1, 2)) for a, b in zip(found, wanted, strict=True)]
-        return torch.stack(gaps).mean(0)
-
-
-def find_likeness(device: torch.device) -> Likeness:
-    """The best perceptual distance that is here."""
-    net = load_face_embedding().to(device)
-    return Likeness(STAND_IN, lambda images: net.features(_fitting(images)))
-
-
-def _fitting(images: Tensor) -> Tensor:
-    size = images.shape[-1]
-    if size > MOST:
-        return F.interpolate(images, (MOST, MOST), mode="area")
-    return F.interpolate(images, (2 * LEAST,) * 2, mode="bilinear") if size < 2 * LEAST else images
-
-
-def _unit(x: Tensor) -> Tensor:
-    return x * torch.rsqrt(x.square().sum(1, keepdim=True) + 1e-10)
 
 
 class Identity:

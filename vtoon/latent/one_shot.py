@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vtoon.errors import VtoonError
-from vtoon.latent.likeness import find_likeness
 from vtoon.latent.sampler import Sampler, sampler_of
 from vtoon.models.discriminator import Discriminator
 from vtoon.painters.companions import built
+from vtoon.weights.perceptual import load_perceptual
 from vtoon.weights.published import Kind, is_network_pickle, load
 from vtoon.weights.sizes import generator_sizes, misfit
 
@@ -69,7 +69,7 @@ def find_features(sampler: Sampler) -> tuple[Features, str]:
     discriminator = _discriminator(sampler)
     if discriminator is not None:
         return discriminator_features(discriminator.to(sampler.device)), "its discriminator"
-    likeness = find_likeness(sampler.device)
+    likeness = load_perceptual("auto", sampler.device)
     return likeness.features, likeness.name
 
 

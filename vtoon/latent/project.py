@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vtoon.errors import VtoonError
-from vtoon.latent.likeness import Identity, Likeness
+from vtoon.latent.likeness import Identity
 from vtoon.latent.sampler import Sampler
 from vtoon.models.stylegan2 import truncate
 from vtoon.ops.inversion import noise_regularize, normalize_noise_, ramped
+from vtoon.weights.perceptual import Likeness
 
 SPREAD_SAMPLES = 4096  # z drawn for the standard deviation of w
 

@@ -34,12 +34,17 @@ class ConstantInput(nn.Module):
 class NoiseInjection(nn.Module):
     """Adds noise [1 or N, 1, H, W], scaled by one learned weight."""
 
+    limit: float | None = None  # see `limit_activations_`: with one, features keep their precision
+
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
-        return x if noise is None else x + self.weight * noise
+        if noise is None:
+            return x
+        scaled = self.weight * noise
+        return x + (scaled.to(x.dtype) if self.limit else scaled)
 
 
 class StyledConv(nn.Module):

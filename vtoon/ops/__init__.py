@@ -11,7 +11,10 @@ from vtoon.ops.layers import (
     PixelNorm,
     arithmetic,
     channels_last_,
+    full_precision,
+    limit_activations_,
     pixel_norm,
+    sent,
 )
 from vtoon.ops.modulated import ModulatedConv2d
 
@@ -30,6 +33,9 @@ __all__ = [
     "channels_last_",
     "doubled",
     "fir_kernel",
+    "full_precision",
+    "limit_activations_",
     "pixel_norm",
+    "sent",
     "upfirdn2d",
 ]

@@ -42,15 +42,31 @@ def doubled(x: Tensor) -> Tensor:
     return F.interpolate(F.pad(x, (1, 1, 1, 1)), scale_factor=2, mode="bilinear")[..., 2:-2, 2:-2]
 
 
+def blurred(x: Tensor, pad: int, gain: float = 1.0) -> Tensor:
+    """What `Blur` gives with `pad` (3 at most) on all sides: [1, 3, 3, 1] is three means of two pixels, one after the
+    other. On graphics cards means are fast in any layout; convolutions of one channel each are not."""
+    for i in range(3):
+        last = {"divisor_override": 1} if i == 2 and gain == 4 else {}
+        x = F.avg_pool2d(x, 2, stride=1, padding=int(i < pad), **last)
+    return x if gain in (1, 4) else x * gain
+
+
 class Blur(nn.Module):
     """Low-pass filter at constant resolution; `gain` 4 makes up for the zeros of a transposed convolution."""
 
     def __init__(self, pad: tuple[int, int], gain: float = 1.0) -> None:
         super().__init__()
         self.register_buffer("kernel", fir_kernel(gain=gain))
-        self.pad = pad
+        self.pad, self.gain = pad, gain
+
+    @cached_property
+    def binomial(self) -> bool:
+        """Whether the filter is the usual one; a file may hold another."""
+        return torch.allclose(self.kernel.cpu(), fir_kernel(gain=self.gain))
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.is_cuda and self.pad[0] == self.pad[1] <= 3 and self.binomial:
+            return blurred(x, self.pad[0], self.gain)
         return upfirdn2d(x, self.kernel, pad=self.pad)
 
 
@@ -67,4 +83,7 @@ class Upsample(nn.Module):
         return torch.equal(self.kernel.cpu(), fir_kernel(gain=4.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        return upfirdn2d(x, self.kernel, up=2, pad=(2, 1))
+        if x.is_meta or not torch.is_autocast_enabled(x.device.type):
+            return upfirdn2d(x, self.kernel, up=2, pad=(2, 1))
+        with torch.autocast(x.device.type, enabled=False):  # colours would be rounded once more at every size
+            return upfirdn2d(x, self.kernel, up=2, pad=(2, 1))

@@ -25,12 +25,31 @@ def arithmetic(device: torch.device, dtype: torch.dtype) -> AbstractContextManag
     return nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype)
 
 
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """Networks within compute in fp32, whatever is on around them. Tensors without memory know no other."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+
+
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """A small tensor on its way to the device: what the device still has to do need not end first."""
+    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
+
+
 def channels_last_(net: nn.Module) -> nn.Module:
     """Lay the weights of all convolutions out as [out, H, W, in] in memory, in place: faster wherever the features are
     laid out so, too. `Module.to(memory_format=...)` refuses weights of five dimensions, which modulation has."""
     for p in net.parameters():
         if p.ndim == 4:
             p.data = p.data.contiguous(memory_format=torch.channels_last)
+    return net
+
+
+def limit_activations_(net: nn.Module, limit: float = 256.0) -> nn.Module:
+    """In place: features stay within `limit`, and in half precision where they are (Karras et al. 2020, "Training GANs
+    with limited data", appendix D.1), instead of growing back to fp32 at each bias."""
+    for module in net.modules():
+        if hasattr(module, "limit"):
+            module.limit = limit
     return net
 
 
@@ -44,13 +63,18 @@ class PixelNorm(nn.Module):
 class FusedLeakyReLU(nn.Module):
     """Bias, leaky ReLU of slope 0.2, gain sqrt 2."""
 
+    limit: float | None = None  # of what goes out, where a training computes in half precision
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         bias = self.bias.view(1, -1, *([1] * (x.ndim - 2)))
-        return F.leaky_relu(x + bias, 0.2) * SQRT2
+        if self.limit is None:
+            return F.leaky_relu(x + bias, 0.2) * SQRT2
+        scaled = torch.add((bias * SQRT2).to(x.dtype), x, alpha=SQRT2)  # fewer passes over what is as large as x
+        return F.leaky_relu(scaled, 0.2).clamp(-self.limit, self.limit)
 
 
 class EqualLinear(nn.Module):

@@ -14,7 +14,7 @@ from vtoon.errors import VtoonError
 from vtoon.faces import pad_to_multiple
 from vtoon.image import to_tensor, to_uint8
 from vtoon.system.memory import free_bytes, reuse_freed_memory
-from vtoon.video import batched
+from vtoon.system.stream import batched
 
 log = logging.getLogger("vtoon")
 CPU_BATCH_PIXELS = 256 * 256  # a larger CPU batch only costs memory

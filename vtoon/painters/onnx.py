@@ -15,8 +15,8 @@ from vtoon.errors import VtoonError, describe, needs_extra
 from vtoon.models.bake import bake
 from vtoon.painters.builtin import SMALL_BYTES, BuiltinPainter, sharpened
 from vtoon.painters.engine import Job, Painter
-from vtoon.painters.parsing import parse
-from vtoon.painters.published import BYTES_PER_PIXEL, PARSING_WEIGHT, PublishedPainter
+from vtoon.painters.parsing import PARSING_WEIGHT, parse
+from vtoon.painters.published import BYTES_PER_PIXEL, PUBLISHED_EYES, PublishedPainter
 from vtoon.types import Style
 from vtoon.weights.styles import StyleBank
 
@@ -31,7 +31,7 @@ TOLERANCE = 1e-3  # of the mean absolute value
 class BuiltinGraph(nn.Module):
     """The built-in kind of model with its style: regions and the distance between the eyes in, drawings out."""
 
-    upscale, rounding = 1, True
+    upscale, rounding, eyes = 1, True, None
 
     def __init__(self, painter: BuiltinPainter) -> None:
         super().__init__()
@@ -56,14 +56,14 @@ class PublishedGraph(nn.Module):
         super().__init__()
         style, _ = painter.style_of(face)
         # Not the painter's own networks: their form is this machine's, ONNX Runtime has its own.
-        self.parser, self.upscale = painter.model.parser, painter.model.upscale
+        self.parser, self.upscale, self.eyes = painter.model.parser, painter.model.upscale, painter.model.eyes
         self.net = bake(painter.model.net, style, painter.degree)
         self.register_buffer("style", style, persistent=False)
         self.register_buffer("degree", painter.degree, persistent=False)
 
     def forward(self, x: Tensor, eye_distance: Tensor) -> Tensor:
         """x: [1, 3, H, W] in [-1, 1]; the eye distance makes no difference to it."""
-        seen = torch.cat([x, parse(self.parser, x) * PARSING_WEIGHT], 1)
+        seen = torch.cat([x, parse(self.parser, x) * PARSING_WEIGHT], 1) if self.parser else x
         return self.net(seen, self.style, self.degree) + 0 * eye_distance.sum()
 
 
@@ -101,7 +101,7 @@ def _write(graph: nn.Module, style: Style, path: Path) -> None:
             dynamic_shapes=({2: height, 3: width}, {}),
         )
     about = {"format": FORMAT, "style": style.name, "upscale": graph.upscale, "rounding": graph.rounding}
-    about["sharpening"] = graph.sharpening
+    about |= {"sharpening": graph.sharpening, "eyes": graph.eyes}
     program.model.metadata_props["vtoon"] = json.dumps(about)
     program.save(path, external_data=False)
 
@@ -143,7 +143,7 @@ class OnnxModel:
             self.session = onnxruntime.InferenceSession(self.path, providers=providers(device))
             about = json.loads(self.session.get_modelmeta().custom_metadata_map["vtoon"])
             name, self.upscale, self.rounding = about["style"], int(about["upscale"]), bool(about["rounding"])
-            self.sharpening = float(about["sharpening"])
+            self.sharpening, self.eyes = float(about["sharpening"]), float(about.get("eyes") or PUBLISHED_EYES)
         except Exception as error:  # ONNX Runtime's errors share no base class
             raise VtoonError(f"{path}: not a file of vtoon export ({describe(error)[:120]})") from None
         self.bank = StyleBank((Style(0, name, name, "own"),))

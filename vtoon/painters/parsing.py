@@ -24,6 +24,7 @@ from vtoon.ops import fir_kernel, upfirdn2d
 WINDOW = 5  # frames looked at on each side
 ENLARGED = 2  # the parsing network sees faces at this size
 GAIN = 2.0  # and with this contrast, near to the ImageNet normalisation it was trained with
+PARSING_WEIGHT = 1 / 16  # of the logits beside RGB in [-1, 1]
 TOLERANCE = 0.2  # difference in colour, of [-1, 1], at which a neighbour's say has fallen to 0.6
 
 Parser = Callable[[Tensor], Tensor]  # [N, 3, H, W] -> logits [N, C, H, W]

@@ -26,7 +26,7 @@ from vtoon.models.vtoonify import VToonify
 from vtoon.ops import arithmetic
 from vtoon.painters.companions import AveragedEncoder, Companions, built, load_encoder, load_parser
 from vtoon.painters.engine import Job, Painter
-from vtoon.painters.parsing import ParsingSmoother, Region, parse
+from vtoon.painters.parsing import PARSING_WEIGHT, ParsingSmoother, Region, parse
 from vtoon.painters.parsing_map import ParsingMap
 from vtoon.types import Landmarks, Style
 from vtoon.weights.converted import read_vtoonify
@@ -36,7 +36,8 @@ from vtoon.weights.styles import StyleBank, list_command
 
 BYTES_PER_PIXEL = 12_000  # of memory, for each pixel of a region: 10,000 were measured at 256x256 to 1024x1024
 SMOOTHING_BYTES = 4000  # more for each, where parsing is smoothed: eleven frames and their logits at twice the size
-PARSING_WEIGHT = 1 / 16  # of the logits beside RGB in [-1, 1]
+RGB = 3  # channels of a network that sees no parsing
+PUBLISHED_EYES = 64.0  # px between the eyes that VToonify's crop rule makes
 ALIGNED = 256  # px, what the style encoder sees
 BAKED = 4  # networks kept, one for each face
 STYLES = 256  # style codes kept: 36 KB each
@@ -52,6 +53,7 @@ class PublishedModel:
         self.path, self.companions = Path(path), companions or Companions()
         file = read_vtoonify(self.path, self.companions.style_codes)
         self.config, self.codes, self.provenance = file.config, file.codes, file.provenance
+        self.eyes, self.own_code = file.trained.eye_distance or PUBLISHED_EYES, file.trained.own_code  # px
         self.net = built(VToonify, file.state, self.config)
         self.named = file.special is not None
         self.special = file.special or (Specialty() if self.dual else Specialty(0, 1.0))
@@ -69,8 +71,10 @@ class PublishedModel:
         return self.config.upscale
 
     @cached_property
-    def parser(self) -> BiSeNet:
-        """The face parsing network."""
+    def parser(self) -> BiSeNet | None:
+        """The face parsing network; None where the model was trained without one."""
+        if self.config.in_channels == RGB:
+            return None
         return load_parser(self.companions.parsing or self._companion("faceparsing.pth"))
 
     @cached_property
@@ -99,6 +103,8 @@ class PublishedModel:
     @torch.no_grad()
     def face_style(self, image: np.ndarray, face: Landmarks | None, device: torch.device | str) -> Tensor:
         """w+ of a face [1, L, 512], found in a region uint8 [H, W, 3]; without one, of the middle of the region."""
+        if self.own_code is not None:
+            return self.own_code[None].to(device)
         aligned = align_face(image, face, ALIGNED) if face else _whole(image)
         return self.net.to(device).zplus2wplus(self.encoder.to(device)(to_tensor(aligned, device)))
 
@@ -161,12 +167,16 @@ class PublishedPainter(Painter):
         `parsing_map`: smoothed logits of the clip from a file, frame by frame; see `ParsingMap`. `dtype`: of the
         network that draws. `compiled`: by `torch.compile`, on CUDA with CUDA graphs.
         """
-        self.model, self.device, self.smooth = model, torch.device(device), smooth
+        self.model, self.device = model, torch.device(device)
+        self.smooth = smooth if model.parser else None
         self.parse_every, self.dtype, self.compiled = parse_every, dtype, compiled
+        if parsing_map and not model.parser:
+            raise VtoonError(f"{model.path.name} was trained without parsing; leave --parsing_map_path out")
         self.map = parsing_map and ParsingMap(parsing_map)
         self.color_transfer = color_transfer
-        self.bytes_per_pixel = BYTES_PER_PIXEL + (SMOOTHING_BYTES if smooth and not self.map else 0)
-        self.net, self.parser = for_drawing(model.net, self.device, dtype), for_drawing(model.parser, self.device)
+        self.bytes_per_pixel = BYTES_PER_PIXEL + (SMOOTHING_BYTES if self.smooth and not self.map else 0)
+        self.net = for_drawing(model.net, self.device, dtype)
+        self.parser = model.parser and for_drawing(model.parser, self.device)
         self.degree = torch.full((1, 1), float(degree), device=device)
         self.exemplar = model.exemplar(style, device)
         self.detector = FaceDetector()
@@ -196,8 +206,7 @@ class PublishedPainter(Painter):
             yield [replace(job, parsing=own) for job, own in zip(waiting.popleft(), logits, strict=True)]
 
     def __call__(self, x: Tensor, jobs: Sequence[Job]) -> Tensor:
-        parsing = torch.cat([self._parsing(x[i : i + 1], job) for i, job in enumerate(jobs)])
-        seen, drawn = torch.cat([x, parsing * PARSING_WEIGHT], 1), [None] * len(jobs)
+        seen, drawn = self._seen(x, jobs), [None] * len(jobs)
         for track in dict.fromkeys(job.track for job in jobs):
             left = [i for i, job in enumerate(jobs) if job.track == track]
             while left:
@@ -207,6 +216,12 @@ class PublishedPainter(Painter):
                 for i, y in zip(own, self._draw(net, seen[own], style.expand(n, -1, -1)), strict=True):
                     drawn[i] = y
         return torch.stack(drawn)
+
+    def _seen(self, x: Tensor, jobs: Sequence[Job]) -> Tensor:
+        if self.parser is None:
+            return x
+        parsing = torch.cat([self._parsing(x[i : i + 1], job) for i, job in enumerate(jobs)])
+        return torch.cat([x, parsing * PARSING_WEIGHT], 1)
 
     def _draw(self, net: VToonify, seen: Tensor, style: Tensor) -> Tensor:
         degree = self.degree.expand(len(seen), 1)
@@ -262,6 +277,8 @@ class PublishedPainter(Painter):
         """w+ of a face [1, L, 512], and whether it is its own for good: until the face is found, a stand-in is used."""
         if self.color_transfer and self.exemplar is not None:
             return self.exemplar, True
+        if self.model.own_code is not None:
+            return self._mixed(self.model.face_style(job.image, None, self.device)), True
         thoroughly = self.missed[job.track] < THOROUGH_FIRST or self.missed[job.track] % THOROUGH_EVERY == 0
         face = own_face(job, self.detector.detect(job.image, THOROUGH if thoroughly else WIDE))
         self.missed[job.track] += face is None

@@ -11,9 +11,9 @@ import numpy as np
 
 from vtoon.faces import CORE, RegionPlanner, auto_detail, blend_mask, crop_face, face_size, paste_back, published_crop
 from vtoon.painters.engine import Job
+from vtoon.painters.published import PUBLISHED_EYES
 from vtoon.types import CropBox, Landmarks, Rendered, TrackedFrame
 
-PUBLISHED_EYES = 64.0  # px between the eyes that VToonify's crop rule makes
 FACELESS_SIDE = 512  # px: working size of a whole frame that shows no face to measure
 FACELESS_EYES = 96.0  # px: and the eye distance that is assumed in it
 MAX_SCALE = 2.5  # a face that needs more enlargement than this has nothing left to draw
@@ -82,21 +82,20 @@ class Crop:
         face: Landmarks,
         size: tuple[int, int],
         padding: Sequence[int],
-        detail: float,
+        eyes: float,
         upscale: int,
         exact: bool = False,
     ) -> Crop:
-        """VToonify's rule at its own 64 px between the eyes, or, where the network does not enlarge, at `detail`."""
-        eyes = PUBLISHED_EYES if upscale > 1 else detail
+        """VToonify's rule, with `eyes` px between the eyes in place of its own 64."""
         scaled = tuple(round(p * eyes / PUBLISHED_EYES) for p in padding)
         box = published_crop(face, size, scaled, eyes)
         return cls(box, face.eye_distance * box.scale, upscale, exact)
 
     @classmethod
-    def whole(cls, size: tuple[int, int], upscale: int) -> Crop:
+    def whole(cls, size: tuple[int, int], upscale: int, eyes: float = PUBLISHED_EYES) -> Crop:
         """Frames of `size` (height, width) as they are: what VToonify draws without --scale_image."""
         height, width = size
-        return cls(CropBox(1.0, height, width, 0, 0, width, height), PUBLISHED_EYES, upscale)
+        return cls(CropBox(1.0, height, width, 0, 0, width, height), eyes, upscale)
 
     def regions(self, tracked: TrackedFrame) -> list[Region]:
         region = crop_face(tracked.frame.image, self.box, self.exact)

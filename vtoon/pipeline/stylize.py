@@ -22,10 +22,11 @@ from vtoon.painters.builtin import BuiltinPainter
 from vtoon.painters.engine import DTYPES, Engine, Job, Painter, pick_device, pick_dtype
 from vtoon.painters.onnx import OnnxModel, OnnxPainter
 from vtoon.painters.published import Companions, PublishedModel, PublishedPainter
-from vtoon.pipeline.placement import PUBLISHED_EYES, Crop, Full, PassThrough, Paste, Placement, Region, wanted_eyes
+from vtoon.pipeline.placement import Crop, Full, PassThrough, Paste, Placement, Region, wanted_eyes
 from vtoon.system.clock import StageClock
+from vtoon.system.stream import batched, prefetch
 from vtoon.types import Frame, Landmarks, Rendered, Style, TrackedFace, TrackedFrame
-from vtoon.video import VideoReader, VideoWriter, batched, prefetch
+from vtoon.video import VideoReader, VideoWriter
 from vtoon.video.deinterlace import check_mode
 from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from vtoon.weights.converted import is_converted
@@ -153,7 +154,10 @@ class Stylizer:
     def needs_face(self, options: StylizeOptions) -> bool:
         """Whether what is drawn depends on whose face it is beyond what is seen of it."""
         *_, color_transfer = self.settled(options)
-        return isinstance(self.checkpoint, PublishedModel) and not (self.checkpoint.dual and color_transfer)
+        model = self.checkpoint
+        if not isinstance(model, PublishedModel) or model.own_code is not None:
+            return False
+        return not (model.dual and color_transfer)
 
     def notes(self, options: StylizeOptions) -> list[str]:
         """What a user should know of how these options suit the model, a line each."""
@@ -259,16 +263,18 @@ class Stylizer:
     def place(self, options: StylizeOptions, face: Landmarks | None, size: tuple[int, int]) -> Placement:
         """The geometry for a clip or picture of `size` (height, width) whose first face is `face`."""
         upscale = self.checkpoint.upscale
-        detail = PUBLISHED_EYES if upscale > 1 and options.detail == "auto" else options.detail
+        detail = self.checkpoint.eyes if upscale > 1 and options.detail == "auto" else options.detail
         if options.placement == "paste":
             return Paste(detail)
         if options.placement == "full" and upscale > 1 and (options.exact or options.parsing_map):
-            return Crop.whole(size, upscale)  # unscaled, so that the crop's rule for smoothing does not matter
+            # Unscaled, so that the crop's rule for smoothing does not matter.
+            return Crop.whole(size, upscale, self.checkpoint.eyes)
         if options.placement == "full":
             return Full.around(face, size, detail)
         if face is None:
             return PassThrough()
-        return Crop.around(face, size, options.padding, wanted_eyes(face, detail), upscale, options.exact)
+        eyes = self.checkpoint.eyes if upscale > 1 else wanted_eyes(face, detail)
+        return Crop.around(face, size, options.padding, eyes, upscale, options.exact)
 
 
 def first_face(frames: Iterator[Frame]) -> Landmarks | None:

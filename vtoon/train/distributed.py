@@ -72,3 +72,13 @@ def average_gradients(parameters: list[Tensor]) -> None:
     flat /= world_size()
     for p, g in zip(parameters, flat.split([g.numel() for g in grads]), strict=True):
         p.grad = g.view_as(p)
+
+
+def summed(values: list[float]) -> list[float]:
+    """Each number summed over the processes."""
+    if world_size() == 1:
+        return values
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    numbers = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(numbers)
+    return numbers.tolist()

@@ -23,8 +23,7 @@ class EMA:
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step)) if self.warm_up else self.decay
-        for average, value in zip(self.module.parameters(), module.parameters(), strict=True):
-            average.lerp_(value, 1 - decay)
+        torch._foreach_lerp_(list(self.module.parameters()), list(module.parameters()), 1 - decay)  # a few kernels
         for average, value in zip(self.module.buffers(), module.buffers(), strict=True):
             average.copy_(value)
 

@@ -28,16 +28,16 @@ def random_affine(draws: Draws, size: int, translate: bool = True) -> Tensor:
         return torch.where(draws.uniform() < chance, value, torch.full_like(value, neutral))
 
     turns = 1 - math.sqrt(1 - CHANCE)  # two turns: together the chance of one
-    matrix = _scale(chosen(1 - 2 * draws.integers(2).float(), 1.0))
+    matrix = scaled(chosen(1 - 2 * draws.integers(2).float(), 1.0))
     shifts = [(draws.uniform() * 2 - 1) * SHIFT * unit for _ in "xy"]
-    matrix = _shift(*(chosen(torch.round(v) if translate else v, 0.0) for v in shifts)) @ matrix
+    matrix = shifted(*(chosen(torch.round(v) if translate else v, 0.0) for v in shifts)) @ matrix
     even = torch.exp2(chosen(draws.normal() * SCALE / math.log(2), 0.0))
-    matrix = _scale(even, even) @ matrix
-    matrix = _turn(chosen((draws.uniform() * 2 - 1) * TURN, 0.0, turns)) @ matrix
+    matrix = scaled(even, even) @ matrix
+    matrix = turned(chosen((draws.uniform() * 2 - 1) * TURN, 0.0, turns)) @ matrix
     stretch = torch.exp2(chosen(draws.normal() * SCALE / math.log(2), 0.0))
-    matrix = _scale(stretch, 1 / stretch) @ matrix
-    matrix = _turn(chosen((draws.uniform() * 2 - 1) * TURN, 0.0, turns)) @ matrix
-    return _shift(*(chosen(draws.normal() * SHIFT * unit, 0.0) for _ in "xy")) @ matrix
+    matrix = scaled(stretch, 1 / stretch) @ matrix
+    matrix = turned(chosen((draws.uniform() * 2 - 1) * TURN, 0.0, turns)) @ matrix
+    return shifted(*(chosen(draws.normal() * SHIFT * unit, 0.0) for _ in "xy")) @ matrix
 
 
 def moved(images: Tensor, matrices: Tensor) -> Tensor:
@@ -50,18 +50,18 @@ def moved(images: Tensor, matrices: Tensor) -> Tensor:
     return out
 
 
-def _scale(x: Tensor, y: Tensor | None = None) -> Tensor:
+def scaled(x: Tensor, y: Tensor | None = None) -> Tensor:
     y = torch.ones_like(x) if y is None else y
     return torch.diag_embed(torch.stack([x, y, torch.ones_like(x)], -1))
 
 
-def _shift(x: Tensor, y: Tensor) -> Tensor:
+def shifted(x: Tensor, y: Tensor) -> Tensor:
     matrix = torch.eye(3, device=x.device).repeat(len(x), 1, 1)
     matrix[:, 0, 2], matrix[:, 1, 2] = x, y
     return matrix
 
 
-def _turn(angle: Tensor) -> Tensor:
+def turned(angle: Tensor) -> Tensor:
     c, s, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
     rows = [torch.stack(row, -1) for row in ((c, -s, zero), (s, c, zero), (zero, zero, one))]
     return torch.stack(rows, -2)

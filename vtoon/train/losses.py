@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -43,3 +44,31 @@ def crop_consistency(
     inner = slice(margin, size - margin)
     again = network(x[:, :, top : top + size, left : left + size])[:, :, inner, inner]
     return F.mse_loss(again, y[:, :, top : top + size, left : left + size][:, :, inner, inner])
+
+
+def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
+    """Squared gradient of D's answers [N, 1] in the real pictures, sum over a picture, mean over the batch
+    (Mescheder et al. 2018, equation 9, without gamma / 2). `images` must have been asked for their gradient."""
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.square().sum((1, 2, 3)).mean()
+
+
+def path_lengths(image: Tensor, w_plus: Tensor, noise: Tensor) -> Tensor:
+    """[N]: how far a picture [N, 3, H, W] goes along `noise`, normal and like it, for a step in w_plus [N, L, D]
+    (Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", equation 4; the root of the mean over
+    rows)."""
+    height, width = image.shape[2:]
+    (gradient,) = torch.autograd.grad((image * noise).sum() / math.sqrt(height * width), w_plus, create_graph=True)
+    return gradient.square().sum(2).mean(1).sqrt()
+
+
+def structure_loss(drawn: list[Tensor], source: list[Tensor]) -> Tensor:
+    """Sum over resolutions of the MSE of what two generators have drawn up to there (Back 2021, "Fine-tuning StyleGAN2
+    for cartoon face generation", section 3.2); the second is not taught."""
+    return torch.stack([F.mse_loss(a, b.detach()) for a, b in zip(drawn, source, strict=True)]).sum()
+
+
+def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
+    """Embeddings [N, D]: nearer to `positive` than to `negative` by `margin`, with 1 - cosine as the distance."""
+    near, far = (1 - F.cosine_similarity(anchor, other) for other in (positive, negative))
+    return F.relu(near - far + margin).mean()

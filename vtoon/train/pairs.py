@@ -20,7 +20,6 @@ import numpy as np
 from tqdm import tqdm
 
 from vtoon.errors import VtoonError
-from vtoon.faces import FaceDetector
 from vtoon.image import PHOTO_SUFFIXES, load_image
 from vtoon.models.face_net import PARTS, POOL
 from vtoon.train.looks.regions import Face
@@ -80,6 +79,8 @@ class SheetMaker:
     """Puts faces on sheets, one after the other, and keeps them in a folder: there may be more than memory holds."""
 
     def __init__(self, folder: Path) -> None:
+        from vtoon.faces import FaceDetector  # dlib, which a training on packed faces does without
+
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.detector = folder, FaceDetector()
         self.writers: dict[str, NpyWriter] = {}

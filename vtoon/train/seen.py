@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vtoon.ops import fir_kernel, upfirdn2d
-from vtoon.painters.parsing import GAIN, Parser
-from vtoon.painters.published import PARSING_WEIGHT
+from vtoon.painters.parsing import GAIN, PARSING_WEIGHT, Parser
 
 
 def halved(x: Tensor, times: int = 1) -> Tensor:

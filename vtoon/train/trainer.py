@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -57,34 +58,69 @@ class Recipe(Protocol):
     def export(self, folder: Path, step: int) -> None: ...  # what inference takes, complete or not at all
     def close(self) -> None: ...
 
+    # where there is more to log than the terms: def figures(self) -> dict[str, float]
+
 
 @dataclass(frozen=True)
 class TrainOptions:
     """How long, how often and where."""
 
-    folder: Path  # of the run: state.pt, log.jsonl, curves, what is exported
+    folder: Path  # of the run: its state, log.jsonl, curves, what is exported
     steps: int
     log_every: int = 50
     preview_every: int = 500
-    save_every: int = 500
+    save_every: int = 500  # steps between two exports
     save_begin: int = 0  # no export before this step; the state is kept all the same
+    state_every: int | None = None  # steps between two states; None: as exports
+    start: int = 0  # steps that were done before, where the folder has no state yet: schedules stand there
     accumulate: int = 1  # parts that a batch is gone through in: less memory, the same gradient
-    previews: str = "preview_{step:06d}.jpg"  # in the folder, or an own path
+    previews: str = "preview_{step:06d}.jpg"  # in the logs' folder
+    state: str = "state.pt"  # in the folder
+    logs: Path | None = None  # folder of log.jsonl, curves, previews; None: the run's
     resume: bool = True
+    minutes: float | None = None  # of the clock, after which the run saves and ends; None: all steps
+    preview_minutes: float | None = None  # a preview, a save at least so often, besides those by steps
+    save_minutes: float | None = None
+    images: int = 0  # of a step, over all processes: the log then counts kimg
+
+    @property
+    def log_folder(self) -> Path:
+        return self.logs or self.folder
 
 
-def run_phase(phase: Phase, batch: Batch, accumulate: int = 1) -> dict[str, float]:
-    """Loss, backward, average over ranks, step. Returns each term's value."""
+class Due:
+    """What happens every so many steps, and every so many minutes of the clock where they are given."""
+
+    def __init__(self, steps: int, minutes: float | None) -> None:
+        self.steps, self.minutes, self.last = steps, minutes, time.monotonic()
+
+    def __call__(self, step: int) -> bool:
+        late = self.minutes is not None and time.monotonic() - self.last >= 60 * self.minutes
+        if late or step % self.steps == 0:
+            self.last = time.monotonic()
+            return True
+        return False
+
+
+def tune_device(device: torch.device) -> None:
+    """For the whole process: tensor cores also for fp32, and the fastest convolutions for the sizes that come again."""
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+
+
+def run_phase(phase: Phase, batch: Batch, accumulate: int = 1) -> dict[str, Tensor]:
+    """Loss, backward, average over ranks, step. Returns each term's value, which nothing has waited for."""
     phase.optimizer.zero_grad(set_to_none=True)
     for p in phase.parameters:
         p.requires_grad_(True)
-    values: dict[str, float] = {}
+    values: dict[str, Tensor] = {}
     for part in parts_of(batch, accumulate):
         terms = phase.loss(part)
         loss = sum(terms.values()) * (phase.every / accumulate)
         (phase.scaler.scale(loss) if phase.scaler else loss).backward()
         for name, value in terms.items():
-            values[name] = values.get(name, 0.0) + float(value.detach()) / accumulate
+            values[name] = values.get(name, 0.0) + value.detach().float() / accumulate
     _step(phase)
     for p in phase.parameters:
         p.requires_grad_(False)
@@ -105,7 +141,8 @@ def _step(phase: Phase) -> None:
 
 
 def parts_of(batch: Batch, count: int) -> Iterator[Batch]:
-    """Every `count`-th sample of a dataclass of tensors, beginning with the first, the second, ...
+    """Every `count`-th sample of a dataclass of tensors, tuples of them and the like dataclasses, beginning with the
+    first, the second, ...
 
     Taken so, a discriminator's groups of four (sample i is in group i mod N / 4) stay together: parts of four samples
     give the gradient of the whole.
@@ -115,10 +152,18 @@ def parts_of(batch: Batch, count: int) -> Iterator[Batch]:
         return
     if not is_dataclass(batch):
         raise TypeError(f"a batch that is gone through in parts must be a dataclass, got {type(batch).__name__}")
-    tensors = {f.name: getattr(batch, f.name) for f in fields(batch)}
-    tensors = {name: value for name, value in tensors.items() if isinstance(value, Tensor) and value.ndim}
     for k in range(count):
-        yield replace(batch, **{name: value[k::count] for name, value in tensors.items()})
+        yield _part(batch, k, count)
+
+
+def _part(value: Any, k: int, count: int) -> Any:
+    if isinstance(value, Tensor) and value.ndim:
+        return value[k::count]
+    if isinstance(value, tuple) and any(isinstance(item, Tensor) for item in value):
+        return tuple(_part(item, k, count) for item in value)
+    if is_dataclass(value):
+        return replace(value, **{f.name: _part(getattr(value, f.name), k, count) for f in fields(value)})
+    return value
 
 
 def fit(recipe: Recipe, options: TrainOptions) -> int:
@@ -127,9 +172,9 @@ def fit(recipe: Recipe, options: TrainOptions) -> int:
     SIGTERM and Ctrl-C save and stop; the same command then goes on as if nothing had happened.
     """
     _make_folders(options)
-    state_file = options.folder / "state.pt"
-    step = load_state(recipe, state_file) if options.resume and state_file.exists() else 0
-    log, stop = Log(options.folder, step, options.steps, options.log_every), []
+    state_file = options.folder / options.state
+    step = load_state(recipe, state_file) if options.resume and state_file.exists() else options.start
+    log, stop = Log(options.log_folder, step, options.steps, options.log_every, options.images), []
 
     def noted(number: int, _: object) -> None:
         stop.append(number)  # the step that runs is finished first; a second Ctrl-C ends at once
@@ -142,36 +187,43 @@ def fit(recipe: Recipe, options: TrainOptions) -> int:
         recipe.close()
         log.close()
     if is_main():
-        _save(recipe, options, step)
+        save_state(recipe, step, state_file)
+        if step >= min(options.save_begin, options.steps):
+            recipe.export(options.folder, step)
     return step
 
 
 def _steps(recipe: Recipe, options: TrainOptions, step: int, stop: Sequence[int], log: Log) -> int:
     """Whole steps only, from `step` on; returns the number of steps done."""
-    while step < options.steps and not any_rank(bool(stop)):
+    previews = Due(options.preview_every, options.preview_minutes)
+    states = Due(options.state_every or options.save_every, options.save_minutes)
+    exports = Due(options.save_every, options.save_minutes)
+    end = time.monotonic() + 60 * options.minutes if options.minutes is not None else float("inf")
+    log.end = end
+    while step < options.steps and not any_rank(bool(stop) or time.monotonic() > end):
         batch = recipe.next_batch(step)
-        terms: dict[str, float] = {}
+        terms: dict[str, Tensor] = {}
         for phase in recipe.phases:
             if phase.due(step):
                 terms |= run_phase(phase, batch, options.accumulate)
         recipe.end_step(step)
+        terms |= getattr(recipe, "figures", dict)()
         step += 1
         log.add(step, terms)
-        if is_main() and (step % options.preview_every == 0 or step == options.steps):
-            save_image(options.folder / options.previews.format(step=step), recipe.preview())
-        if is_main() and step % options.save_every == 0 and step < options.steps:
-            _save(recipe, options, step)
+        if is_main() and (previews(step) or step == options.steps):
+            save_image(options.log_folder / options.previews.format(step=step), recipe.preview())
+        if is_main() and step < options.steps:
+            if states(step):
+                save_state(recipe, step, options.folder / options.state)
+            if exports(step) and step >= options.save_begin:
+                recipe.export(options.folder, step)
+    if is_main() and options.minutes is not None and step < options.steps:
+        save_image(options.log_folder / options.previews.format(step=step), recipe.preview())
     return step
 
 
-def _save(recipe: Recipe, options: TrainOptions, step: int) -> None:
-    save_state(recipe, step, options.folder / "state.pt")
-    if step >= min(options.save_begin, options.steps):
-        recipe.export(options.folder, step)
-
-
 def _make_folders(options: TrainOptions) -> None:
-    for folder in (options.folder, (options.folder / options.previews).parent):
+    for folder in (options.folder, (options.log_folder / options.previews).parent):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

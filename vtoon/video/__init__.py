@@ -2,7 +2,6 @@
 
 from vtoon.video.info import MediaInfo, probe, sniff_kind
 from vtoon.video.reader import VideoReader
-from vtoon.video.stream import batched, prefetch
 from vtoon.video.writer import VideoWriter
 
-__all__ = ["MediaInfo", "VideoReader", "VideoWriter", "batched", "prefetch", "probe", "sniff_kind"]
+__all__ = ["MediaInfo", "VideoReader", "VideoWriter", "probe", "sniff_kind"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -18,9 +18,11 @@ from vtoon.weights.lockfile import sha256
 from vtoon.weights.published import Kind, PublishedFile, load_style_codes, load_vtoonify
 from vtoon.weights.safe_pickle import shown
 from vtoon.weights.sizes import Specialty, misfit, specialty
+from vtoon.weights.trained import KEY, Trained, read_trained
 
 FORMAT = "vtoon-published-1"  # in the metadata; what holds another is not of this kind
 NET, CODES = "net.", "codes"  # names in the file: before each weight; the style codes, float32 [styles, L, D]
+OWN_CODE = "own_code"  # float32 [L, D]
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class VToonifyFile:
     codes: dict[str, Tensor]  # the exemplars in the order of style ids: name -> float32 [1, L, D] in Z+; of a -T none
     special: Specialty | None  # what the name of the published file tells; None: nothing
     provenance: dict[str, str]
+    trained: Trained = field(default_factory=Trained)
 
     @property
     def kind(self) -> Kind:
@@ -79,6 +82,8 @@ def write_vtoonify(file: VToonifyFile, path: Path, half: bool = False) -> None:
             raise VtoonError(f"{file.path}: weight {shown(name)} is too large for 16 bits; convert it without --half")
     if file.codes:
         tensors[CODES] = torch.cat(list(file.codes.values()))
+    if file.trained.own_code is not None:
+        tensors[OWN_CODE] = file.trained.own_code
     try:
         save_file(tensors, path, _metadata(file, str(kind).removeprefix("torch.")))
         path.chmod(0o644)  # safetensors makes it private
@@ -91,20 +96,25 @@ def _metadata(file: VToonifyFile, weights: str) -> dict[str, str]:
         "config": file.config.to_dict(),
         "names": list(file.codes),
         "specialty": file.special and asdict(file.special),
-        "provenance": (file.provenance if "sha256" in file.provenance else _origin(file.path)) | {"weights": weights},
+        "provenance": (file.provenance if "sha256" in file.provenance else _origin(file)) | {"weights": weights},
+        "eye_distance": file.trained.eye_distance,
     }
     return {"format": FORMAT} | {name: json.dumps(value) for name, value in content.items()}
 
 
-def _origin(path: Path) -> dict[str, str]:
-    return {"file": path.name, "sha256": sha256(path), "licence": f"{LICENCE}, non-commercial"}
+def _origin(file: VToonifyFile) -> dict[str, str]:
+    """The licence is told of files that are not from a training of this project."""
+    told = file.trained.provenance or {"licence": f"{LICENCE}, non-commercial"}
+    return {"file": file.path.name, "sha256": sha256(file.path)} | told
 
 
 def _read_published(path: Path) -> VToonifyFile:
     """Without codes, which lie in a file of their own."""
-    config, state = load_vtoonify(path)
+    config, file = load_vtoonify(path)
+    trained = read_trained(file.extras, (config.num_latents, config.style_dim), path)
     special = specialty(path) if config.backbone == "dualstylegan" else None
-    return VToonifyFile(path, config, {k: v.float() for k, v in state.items()}, {}, special, {"file": str(path)})
+    state = {key: tensor.float() for key, tensor in file.tensors.items()}
+    return VToonifyFile(path, config, state, {}, special, {"file": str(path)} | trained.provenance, trained)
 
 
 def _codes_of(path: Path) -> Path:
@@ -125,12 +135,17 @@ def _read_converted(path: Path) -> VToonifyFile:
         special = content["specialty"] and Specialty(**content["specialty"])
         names, provenance = list(content["names"]), dict(content["provenance"])
         codes = dict(zip(names, tensors.pop(CODES, torch.empty(0, 1))[:, None], strict=True))
+        told = {
+            "eye_distance": json.loads(metadata.get("eye_distance", "null")),
+            "own_code": tensors.pop(OWN_CODE, None),
+        }
+        trained = read_trained({KEY: told}, (config.num_latents, config.style_dim), path)
         state = {name.removeprefix(NET): weight for name, weight in tensors.items()}
         difference = misfit(state, VToonify, config)
     except Exception as error:  # whatever a damaged file causes
         difference = describe(error)
     if difference:
         raise VtoonError(f"{path}: damaged, or of another version of vtoon ({shown(difference)}); convert it again")
-    file = VToonifyFile(path, config, state, codes, special, provenance)
+    file = VToonifyFile(path, config, state, codes, special, provenance, trained)
     PublishedFile(path, file.kind, state | codes).check_finite()
     return file

@@ -54,7 +54,7 @@ SIGNATURES = (
     Signature(Kind.VTOONIFY_T, (r"encoder\.0\.0\.weight", r"fusion_out\.0\.weight")),
     Signature(Kind.DUALSTYLEGAN, (r"generator\.input\.input", r"res\.7\.weight", r"style\.1\.weight")),
     Signature(Kind.STYLEGAN2, (r"input\.input", r"to_rgb1\.bias", r"style\.1\.weight")),
-    Signature(Kind.PRETRAIN, (r"0\.0\.weight", r"1\.2\.weight", r"\d\.5\.conv2\.weight")),
+    Signature(Kind.PRETRAIN, (r"0\.0\.weight", r"0\.2\.weight", r"\d\.5\.conv2\.weight")),
     Signature(Kind.STYLE_ENCODER, (r"input_layer\.0\.weight", r"styles\.0\.linear\.weight"), "encoder."),
     Signature(Kind.STYLE_ENCODER, (r"input_layer\.0\.weight", r"styles\.0\.linear\.weight")),
     Signature(Kind.PARSING, (r"cp\.resnet\.conv1\.weight", r"conv_out\.conv_out\.weight")),
@@ -108,9 +108,10 @@ def load(path: str | Path, *kinds: Kind) -> PublishedFile:
     return file
 
 
-def load_vtoonify(path: str | Path) -> tuple[VToonifyConfig, dict[str, Tensor]]:
-    """A published VToonify: what to build, and the state dict that fills it exactly."""
-    state = load(path, Kind.VTOONIFY_D, Kind.VTOONIFY_T).tensors
+def load_vtoonify(path: str | Path) -> tuple[VToonifyConfig, PublishedFile]:
+    """A published VToonify: what to build, and the file, whose state dict fills it exactly."""
+    file = load(path, Kind.VTOONIFY_D, Kind.VTOONIFY_T)
+    state = file.tensors
     try:
         config = vtoonify_config(state)
         difference = misfit(state, VToonify, config)
@@ -120,7 +121,7 @@ def load_vtoonify(path: str | Path) -> tuple[VToonifyConfig, dict[str, Tensor]]:
         difference = describe(error)
     if difference:
         raise VtoonError(f"{path}: damaged, or not as published ({shown(difference)}); get it again")
-    return config, state
+    return config, file
 
 
 def load_style_codes(path: str | Path) -> dict[str, Tensor]:

@@ -61,16 +61,52 @@ def convert_generator(state: Mapping[str, Tensor]) -> tuple[GeneratorInfo, dict[
     return info, {ours: _fitted(state[theirs], shapes[ours], theirs) for ours, theirs in table.items()}
 
 
-def read_generator(source: Path) -> tuple[GeneratorInfo, dict[str, Tensor]]:
-    """The generator of a network pickle (its G_ema): its description and our state dict. Nothing in it is run.
+def read_generator(source: Path, which: str = MEAN_WEIGHTS) -> tuple[GeneratorInfo, dict[str, Tensor]]:
+    """A generator of a network pickle (G_ema; "G." is the one without averaging): its description and our state dict.
+    Nothing in it is run.
 
     Raises VtoonError where the pickle is damaged or holds no such generator.
     """
     state = load(source, Kind.NETWORKS).tensors
-    own = {name.removeprefix(MEAN_WEIGHTS): tensor for name, tensor in state.items() if name.startswith(MEAN_WEIGHTS)}
+    own = {name.removeprefix(which): tensor for name, tensor in state.items() if name.startswith(which)}
     if not own:
         raise VtoonError(f"{source}: holds no G_ema, the generator that draws; use a network-snapshot with all three")
     return convert_generator(own)
+
+
+def read_discriminator(source: Path) -> dict[str, Tensor] | None:
+    """Our state dict of a network pickle's D; None where it has none of the usual kind (residual, unconditional)."""
+    start = "D."
+    state = {k.removeprefix(start): v for k, v in load(source, Kind.NETWORKS).tensors.items() if k.startswith(start)}
+    return convert_discriminator(state)
+
+
+def convert_discriminator(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """State dict of an ADA discriminator -> ours; None where it is none of the usual kind. Its filters and layers are
+    the same as ours, in the same order, so that a table of names is the conversion."""
+    blocks = (re.fullmatch(r"b(\d+)\.conv1\.weight", key) for key in state)
+    size = max((int(match[1]) for match in blocks if match), default=0)
+    table = discriminator_table(size) if size > 4 and size & (size - 1) == 0 else {}
+    unknown = [key for key in state.keys() - set(table.values()) if not key.endswith("resample_filter")]
+    if not table or set(table.values()) - state.keys() or unknown:
+        return None
+    return {ours: state[theirs].float() for ours, theirs in table.items()}
+
+
+def discriminator_table(size: int) -> dict[str, str]:
+    """Our names -> theirs, for a discriminator of `size` px."""
+    names = {"convs.0.0.weight": "fromrgb.weight", "convs.0.1.bias": "fromrgb.bias"}
+    table = {ours: f"b{size}.{theirs}" for ours, theirs in names.items()}
+    for k in range(1, int(math.log2(size)) - 1):
+        block = f"b{2 * size >> k}"
+        names = {"conv1.0.weight": "conv0.weight", "conv1.1.bias": "conv0.bias"}
+        names |= {"conv2.0.kernel": "conv1.resample_filter", "conv2.1.weight": "conv1.weight"}
+        names |= {"conv2.2.bias": "conv1.bias", "skip.0.kernel": "skip.resample_filter", "skip.1.weight": "skip.weight"}
+        table |= {f"convs.{k}.{ours}": f"{block}.{theirs}" for ours, theirs in names.items()}
+    ends = {"final_conv.0.weight": "conv.weight", "final_conv.1.bias": "conv.bias"}
+    for i, layer in enumerate(("fc", "out")):
+        ends |= {f"final_linear.{i}.{part}": f"{layer}.{part}" for part in ("weight", "bias")}
+    return table | {ours: f"b4.{theirs}" for ours, theirs in ends.items()}
 
 
 def write_generator(source: Path, target: Path) -> GeneratorInfo:

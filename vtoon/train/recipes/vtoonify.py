@@ -79,10 +79,10 @@ class VToonifyDistill:
         weights: Weights,
         parser: Parser | None,
         perceptual: Perceptual | None,
-        export: Callable[[Mapping[str, Tensor], Path], None],
+        export: Callable[[Mapping[str, Tensor], Path, int], None],
         about: dict[str, str],
     ) -> None:
-        """`export`: writes the student's state dict into the run's folder, as inference takes it."""
+        """`export`: writes the student's state dict into the folder, as inference takes it, and the steps done."""
         self.net, self.teacher, self.settings, self.weights = net, teacher, settings, weights
         self.parser, self.perceptual, self._write = parser, perceptual, export
         net.to(settings.device).requires_grad_(False)
@@ -190,7 +190,7 @@ class VToonifyDistill:
 
     def export(self, folder: Path, step: int) -> None:
         with self.ema.standing_in(self.trained):
-            self._write(self.net.state_dict(), folder)
+            self._write(self.net.state_dict(), folder, step)
 
     def close(self) -> None:
         """Nothing runs beside the steps."""

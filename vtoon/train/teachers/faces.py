@@ -34,7 +34,8 @@ class FaceCodes:
 
     def latents(self, draws: Draws) -> Tensor:
         """[N, L, D], truncated: one w for all rows, moved along a direction in the rows of the pose."""
-        w = self.generator.to_w_plus(self.generator.style(draws.normal(self.average.shape[0])))
+        w = self.generator.style(draws.normal(self.average.shape[0])).float()  # in half precision, codes are not
+        w = self.generator.to_w_plus(w)
         if self.directions is not None:
             chosen = self.directions[draws.integers(len(self.directions)).to(self.directions.device)]
             w[:, POSE_ROWS] += chosen[:, POSE_ROWS]
@@ -48,7 +49,7 @@ class FaceCodes:
         """w+ of the faces [N, L, D], as inference reads it off a photo."""
         if self.encoder is None:
             return self.own_code.expand(len(photo), -1, -1)
-        return self.generator.zplus2wplus(self.encoder(_for_encoder(photo)))
+        return self.generator.zplus2wplus(self.encoder(_for_encoder(photo))).float()
 
     def jittered(self, w: Tensor, draws: Draws, steps: int) -> Tensor:
         """Over the second half of a training, photos in colours that are no longer the face's own (VToonify, section

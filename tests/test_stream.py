@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vtoon.video import batched, prefetch
+from vtoon.system.stream import batched, prefetch
 
 EARLIER: set[threading.Thread] = set()
 
@@ -103,7 +103,7 @@ def test_sizes_are_checked(wrong):
 
 def test_python_ends_though_a_stream_was_never_closed():
     code = (
-        "from itertools import count\nfrom vtoon.video import prefetch\n"
+        "from itertools import count\nfrom vtoon.system.stream import prefetch\n"
         "stream = prefetch(count())\nnext(stream)\nprint('done')\n"
         "import builtins\nbuiltins.kept = stream"  # lives until Python itself is taken apart
     )

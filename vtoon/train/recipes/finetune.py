@@ -1,0 +1,412 @@
+"""StyleGAN2 on a folder of pictures, from a model that can draw something else or from nothing (Karras et al. 2020,
+"Analyzing and improving the image quality of StyleGAN"; "Training GANs with limited data").
+
+One page. T changes pictures at random with chance p, so that few of them are enough. In turn,
+
+    D       minimises  -log s(D(T(x))) - log(1 - s(D(T(G(z)))))
+    D_r1    minimises  gamma / 2 |grad D(T(x))|^2, every 16th step, times 16
+    G       minimises  -log s(D(T(G(z)))), and what keeps a resumed model's faces: structure, triplet
+    G_path  minimises  (|J^T y| - a)^2: a step in w moves the picture alike everywhere; every 4th step, times 4
+
+s: the logistic function. Adam's rates are corrected for the steps that a lazy term adds. Inference gets the average of
+G's weights. What is frozen is left out of the optimizers. Penalties are computed in fp32 at any `dtype`.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vtoon.image import grid, to_uint8
+from vtoon.models.discriminator import Discriminator
+from vtoon.models.stylegan2 import Generator, truncate
+from vtoon.ops import arithmetic, channels_last_, limit_activations_, sent
+from vtoon.train.augment import AdaptiveAugment, Changes, augmented, draw_changes, operations
+from vtoon.train.dataset import Dataset
+from vtoon.train.distributed import rank, summed, world_size
+from vtoon.train.draws import Draws
+from vtoon.train.ema import EMA
+from vtoon.train.freeze import frozen_of_discriminator, frozen_of_generator, taught
+from vtoon.train.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty, structure_loss
+from vtoon.train.quality import Quality
+from vtoon.train.trainer import Phase
+from vtoon.weights.generators import mean_latent
+from vtoon.weights.snapshots import Start, save_snapshot
+
+log = logging.getLogger("vtoon")
+BETAS = (0.0, 0.99)
+PATH_DECAY = 0.01  # of the mean path length
+SURE = 0.9  # of r_t: D knows nearly every real picture
+COLUMNS, PSI = 8, 0.7  # of previews
+FAKES, PATHS, REAL_SEEN, FAKE_SEEN, GUESSED = range(1, 6)  # series of random numbers within a step
+Term = Callable[[Tensor, Tensor], Tensor]  # pictures [N, 3, S, S] and their z [N, D] -> a scalar, weighted
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """How a generator is taught. Defaults are StyleGAN2-ADA's for a resumed model."""
+
+    batch: int = 16  # of each process
+    gamma: float | None = None  # of R1; None: 0.0002 size^2 / batch
+    lr: float = 2e-3
+    mixing: float = 0.9  # chance that a face is of two latents
+    path_weight: float = 0.0  # 2 where a model is taught from nothing
+    path_shrink: int = 2  # one in so many samples pays for path lengths
+    d_every: int = 16
+    g_every: int = 4
+    ema_kimg: float | None = None  # half is forgotten after so many; None: batch 10 / 32
+    ema_rampup: float | None = None  # at most this share of what was seen so far; 0.05 from nothing
+    ada_target: float | None = 0.6  # None: p stays
+    ada_p: float = 0.0  # at the start
+    ada_kimg: float = 100  # in which p can go from 0 to 1; 500 from nothing
+    augpipe: str = "bgc"  # "" changes nothing
+    mirror: bool = False
+    freeze_g: int = 0  # lowest resolutions
+    freeze_d: int = 0  # first layers
+    freeze_fc: bool = False  # the mapping network
+    freeze_style: int = 0  # first rows of w+, which are of the resumed model's mapping
+    structure_loss: int = 0  # resolutions from 8 px on, that stay as the resumed model draws them
+    structure_weight: float = 1.0
+    channels_last: bool = False
+    compile: bool = False
+    seed: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32  # of the networks; weights, losses and penalties stay fp32
+
+    @property
+    def images(self) -> int:
+        """Of a step, over all processes."""
+        return self.batch * world_size()
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What pictures are drawn from."""
+
+    z: Tensor  # [N, D]
+    other: Tensor  # [N, D]: rules from row `cross` on
+    cross: Tensor  # long [N, 1]; the number of rows: nowhere
+    noise: tuple[Tensor, ...]  # [N, 1, r, r] for each convolution
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Tensors of one step."""
+
+    real: Tensor  # [N, 3, S, S] in [-1, 1]
+    real_seen: Changes | None
+    fake: Latents
+    fake_seen: Changes | None  # as D's step sees what is drawn
+    guessed: Changes | None  # as G's step sees it
+    path: Latents | None  # where path lengths are due
+    direction: Tensor | None  # [n, 3, S, S]
+    batch: int  # samples of the whole step, of which these may be a part
+
+
+class PathMean:
+    """The moving mean of path lengths, on the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.value = torch.zeros((), device=device)
+
+    def moved(self, lengths: Tensor) -> Tensor:
+        """The mean so far, these lengths counted, with the gradient that they have in it."""
+        mean = self.value + PATH_DECAY * (lengths.mean() - self.value)
+        self.value = mean.detach()
+        return mean
+
+    def state_dict(self) -> dict:
+        return {"value": self.value}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.value = torch.as_tensor(state["value"], dtype=torch.float32).to(self.value.device)
+
+
+class StyleGANFinetune:
+    """D, D_r1, G, G_path."""
+
+    def __init__(
+        self,
+        net: Generator,
+        disc: Discriminator,
+        data: Dataset,
+        options: FinetuneOptions,
+        average: Generator | None = None,
+        source: Generator | None = None,
+        extra: dict[str, Term] | None = None,
+    ) -> None:
+        """`average`: what the average starts from (default: `net`); `source`: the model that was resumed, for what is
+        to stay as it draws (default: a copy of `average`, where one is needed); `extra`: more terms of G's loss."""
+        o = self.options = options
+        self.data, self.extra = data, extra or {}
+        self.net, self.disc = (part.to(o.device).train().requires_grad_(False) for part in (net, disc))
+        self.ema = EMA(average.to(o.device) if average is not None else net, warm_up=False)
+        needed = o.freeze_style or o.structure_loss
+        self.source = (source or copy.deepcopy(self.ema.module)).to(o.device).requires_grad_(False) if needed else None
+        for part in filter(None, (self.net, self.disc, self.source)):
+            if o.dtype is not torch.float32:
+                limit_activations_(part)
+        for part in filter(None, (self.net, self.disc, self.source, self.ema.module)):
+            if o.channels_last:  # the average, too: both are gone through together
+                channels_last_(part)
+        self._grow = torch.compile(self._grown) if o.compile else self._grown
+        self._answer = torch.compile(self.disc) if o.compile else self.disc
+        self.gamma = 0.0002 * net.size**2 / o.images if o.gamma is None else o.gamma
+        self.pipe = operations(o.augpipe) if o.augpipe else frozenset()
+        self.ada = AdaptiveAugment(o.ada_target if self.pipe else None, int(1000 * o.ada_kimg), p=o.ada_p)
+        self.path_mean = PathMean(o.device)
+        self.taught_g = taught(self.net, frozen_of_generator(net, o.freeze_g, o.freeze_fc))
+        self.taught_d = taught(self.disc, frozen_of_discriminator(disc, o.freeze_d))
+        adam_d, adam_g = (
+            self._adam(self.taught_d, o.d_every),
+            self._adam(self.taught_g, o.g_every * bool(o.path_weight)),
+        )
+        scalers = [torch.amp.GradScaler(o.device.type) if o.dtype is torch.float16 else None for _ in "DG"]
+        self.phases = [
+            Phase("D", self.discriminator_terms, adam_d, max_norm=None, scaler=scalers[0]),
+            Phase("D_r1", self.r1_terms, adam_d, o.d_every, max_norm=None),
+            Phase("G", self.generator_terms, adam_g, max_norm=None, scaler=scalers[1]),
+        ]
+        if o.path_weight:
+            self.phases.append(Phase("G_path", self.path_terms, adam_g, o.g_every, max_norm=None))
+        self.state: dict[str, Any] = {"g": self.net, "d": self.disc, "g_ema": self.ema, "g_optim": adam_g}
+        self.state |= {"d_optim": adam_d, "ada": self.ada, "path_mean": self.path_mean}
+        self.state |= {f"scaler_{name}": s for name, s in zip("DG", scalers, strict=True) if s}
+        self.about = {"recipe": "StyleGANFinetune"} | self._about()
+        self.measure: Quality | None = None  # what is said of each snapshot
+        self.step, self._drawn, self._warned = 0, None, False
+
+    def go_on(self, start: Start) -> int:
+        """Take over what a snapshot says of a training on the same pictures with the same settings: returns its steps,
+        from which an unbroken run goes on. Of any other, only the networks count, and 0 is returned."""
+        if start.about != self.about:
+            return 0
+        for name, part in self.state.items():
+            part.load_state_dict(start.parts[name])
+        return start.step
+
+    def take_optimizers(self, start: Start) -> None:
+        """Where they fit, those of a model that is resumed, and its p, for training that goes on with its count."""
+        for name in ("g_optim", "d_optim"):
+            part, found = self.state[name], start.parts.get(name)
+            if found and _fits(found, part):
+                part.load_state_dict({**found, "param_groups": part.state_dict()["param_groups"]})
+        if self.ada.target is not None:
+            self.ada.p = float(start.parts.get("ada", {}).get("p", self.ada.p))
+
+    def _adam(self, parameters: dict[str, nn.Parameter], every: int) -> torch.optim.Adam:
+        """With the rates corrected for the steps of a lazy term (appendix B of the first paper)."""
+        share = every / (every + 1) if every else 1.0
+        betas = BETAS[0] ** share, BETAS[1] ** share
+        return torch.optim.Adam(list(parameters.values()), self.options.lr * share, betas=betas)
+
+    def _about(self) -> dict[str, str]:
+        o = self.options
+        kept = {k: v for k, v in vars(o).items() if k not in ("device", "compile", "channels_last")}
+        settings = ", ".join(f"{name} {value}" for name, value in kept.items())
+        sizes = " ".join(f"{r}:{c}" for r, c in self.net.channels.items())
+        return {"data": self.data.about, "network": sizes, "settings": settings, "processes": str(world_size())}
+
+    # What a step works on
+
+    @torch.no_grad()
+    def next_batch(self, step: int) -> Lesson:
+        self.step = step
+        o, size, p = self.options, self.net.size, self.ada.p
+        coming = ((later, self._order(later)) for later in range(step + 1, step + 4))
+        real = self.data.batch(self._order(step), step, coming).permute(0, 3, 1, 2).float() / 127.5 - 1
+        if o.mirror:
+            turned = self._draws(step, None).uniform(1, 1, 1) < 0.5
+            real = torch.where(turned, real.flip(3), real)
+        seen = [draw_changes(Draws(o.seed, step, o.batch, "cpu", stream), self._draws(step, stream), size, p, self.pipe)
+                for stream in (REAL_SEEN, FAKE_SEEN, GUESSED)]  # fmt: skip
+        path = direction = None
+        if o.path_weight and step % o.g_every == 0:
+            draws = Draws(o.seed, step, max(1, o.batch // o.path_shrink), o.device, PATHS)
+            path, direction = self._latents(draws), draws.grain(3, size, size)
+        fake = self._latents(self._draws(step, FAKES))
+        return Lesson(real, seen[0], fake, seen[1], seen[2], path, direction, o.batch)
+
+    def _draws(self, step: int, stream: int | None) -> Draws:
+        return Draws(self.options.seed, step, self.options.batch, self.options.device, stream)
+
+    def _order(self, step: int) -> Tensor:
+        """Numbers of the pictures of a step: each picture once before one comes again."""
+        n, o = len(self.data), self.options
+        places = range(step * o.images + rank(), (step + 1) * o.images, world_size())
+        return torch.tensor([_shuffled(n, o.seed, place // n)[place % n] for place in places])
+
+    def _latents(self, draws: Draws) -> Latents:
+        """Row `cross` is 1 or more, so that the first latent always has a say."""
+        rows, dim = self.net.num_latents, self.net.style[1].weight.shape[1]
+        z, other, chance = draws.normal(dim), draws.normal(dim), draws.uniform(1)
+        cross = torch.where(chance < self.options.mixing, 1 + draws.integers(rows - 1)[:, None], rows)
+        sizes = [4, *(r for k in range(3, rows // 2 + 2) for r in (2**k, 2**k))]
+        return Latents(z, other, cross, tuple(draws.grain(1, r, r) for r in sizes))
+
+    # Drawing and judging
+
+    def rows_of(self, latents: Latents) -> Tensor:
+        """w+ [N, L, D]."""
+        w_plus = self._mixed(self.net, latents)
+        if not self.options.freeze_style:
+            return w_plus
+        kept = self._mixed(self.source, latents)[:, : self.options.freeze_style]
+        return torch.cat([kept, w_plus[:, self.options.freeze_style :]], 1)
+
+    def _mixed(self, net: Generator, latents: Latents) -> Tensor:
+        w = net.style(latents.z)[:, None]
+        if not self.options.mixing:
+            return w.repeat(1, net.num_latents, 1)
+        rows = torch.arange(net.num_latents, device=w.device)
+        return torch.where((rows < latents.cross)[:, :, None], w, net.style(latents.other)[:, None])
+
+    def _grown(self, w_plus: Tensor, noise: tuple[Tensor, ...]) -> list[Tensor]:
+        return [rgb for _, rgb in self._growing(self.net, w_plus, noise)]
+
+    def _growing(self, net: Generator, w_plus: Tensor, noise: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
+        if not self.options.channels_last:
+            return net.grow(w_plus, list(noise))
+        laid = torch.channels_last
+        return net.grow(w_plus, list(noise), lambda i, x: x if i else x.contiguous(memory_format=laid))
+
+    def draw(self, latents: Latents) -> list[Tensor]:
+        """Pictures at 4, 8, ... px, the last [N, 3, S, S]."""
+        w_plus = self.rows_of(latents)
+        with arithmetic(self.options.device, self.options.dtype):
+            return [rgb.float() for rgb in self._grow(w_plus, latents.noise)]
+
+    def _fake(self, b: Lesson) -> list[Tensor]:
+        """Drawn once for D and for G, with the graph that G's step needs. Of a batch that is gone through in parts,
+        whose graphs together would need the memory of the whole, each phase draws its own."""
+        if len(b.real) < b.batch:
+            return self.draw(b.fake)
+        if self._drawn is None:
+            for p in self.taught_g.values():
+                p.requires_grad_(True)
+            self._drawn = self.draw(b.fake)
+        return self._drawn
+
+    def judge(self, images: Tensor, changes: Changes | None) -> Tensor:
+        seen = self._laid(augmented(images, changes))
+        with arithmetic(self.options.device, self.options.dtype):
+            return self._answer(seen).float()
+
+    def _laid(self, x: Tensor) -> Tensor:
+        return x.contiguous(memory_format=torch.channels_last) if self.options.channels_last else x
+
+    # The four losses
+
+    def discriminator_terms(self, b: Lesson) -> dict[str, Tensor]:
+        real = self.judge(b.real, b.real_seen)
+        fake = self.judge(self._fake(b)[-1].detach(), b.fake_seen)
+        self.ada.see(real)
+        return {"loss": discriminator_loss(real, fake)}
+
+    def r1_terms(self, b: Lesson) -> dict[str, Tensor]:
+        """In the pictures as D sees them: changes keep distances, but for holes and colours, and no second derivative
+        of the resampling is needed."""
+        seen = self._laid(augmented(b.real, b.real_seen)).detach().requires_grad_(True)
+        return {"r1": self.gamma / 2 * r1_penalty(self.disc(seen), seen)}
+
+    def generator_terms(self, b: Lesson) -> dict[str, Tensor]:
+        drawn = self._fake(b)
+        self._drawn = None
+        terms = {"loss": generator_loss(self.judge(drawn[-1], b.guessed))}
+        if levels := self.options.structure_loss:
+            meant = self._meant(b.fake, levels)
+            terms["structure"] = self.options.structure_weight * structure_loss(drawn[1 : 1 + levels], meant)
+        for name, term in self.extra.items():
+            terms[name] = term(drawn[-1], b.fake.z)
+        return terms
+
+    @torch.no_grad()
+    def _meant(self, latents: Latents, levels: int) -> list[Tensor]:
+        """What the source has drawn at 8, 16, ... px."""
+        w_plus = self._mixed(self.source, latents)
+        with arithmetic(self.options.device, self.options.dtype):
+            grown = islice(self._growing(self.source, w_plus, latents.noise), 1, 1 + levels)
+            return [rgb.float() for _, rgb in grown]
+
+    def path_terms(self, b: Lesson) -> dict[str, Tensor]:
+        w_plus = self.rows_of(b.path)
+        lengths = path_lengths(self._grown(w_plus, b.path.noise)[-1], w_plus, b.direction)
+        return {"path": self.options.path_weight * (lengths - self.path_mean.moved(lengths)).square().mean()}
+
+    # Between steps
+
+    def end_step(self, step: int) -> None:
+        o, seen = self.options, (step + 1) * self.options.images
+        half = 1000 * (o.images * 10 / 32 if o.ema_kimg is None else o.ema_kimg)
+        half = half if o.ema_rampup is None else min(half, seen * o.ema_rampup)
+        self.ema.decay = 0.5 ** (o.images / max(half, 1e-8))
+        self.ema.update(self.net, step)
+        if self.ada.step(summed) and not self._warned and self.ada.r_t > SURE and (not self.pipe or self.ada.p > 0.99):
+            self._warned = True
+            log.warning(
+                "step %d: the discriminator knows the pictures by heart (r_t %.2f, p %.2f): take an earlier snapshot, "
+                "more pictures, --mirror, or a larger --gamma",
+                step, self.ada.r_t, self.ada.p,
+            )  # fmt: skip
+
+    def figures(self) -> dict[str, float]:
+        """What the log says besides the terms."""
+        return {"p": self.ada.p, "r_t": self.ada.r_t}
+
+    @torch.no_grad()
+    def preview(self) -> np.ndarray:
+        """Seeds as `vtoon generate` counts them; with a source, in turn a row of its faces and one of the same latents
+        taught."""
+        nets = [self.ema.module] if self.source is None else [self.source, self.ema.module]
+        rows = [list(self._sheet_of(net)) for net in nets]
+        return grid([row for pair in zip(*rows, strict=True) for row in pair])
+
+    def _sheet_of(self, net: Generator) -> Iterator[list[np.ndarray]]:
+        mean, dim = mean_latent(net), net.style[1].weight.shape[1]
+        for first in range(0, 4 * COLUMNS if self.source is None else 2 * COLUMNS, COLUMNS):
+            z = np.stack([np.random.RandomState(seed).randn(dim) for seed in range(first, first + COLUMNS)])
+            w = truncate(net.style(sent(torch.tensor(z, dtype=torch.float32), self.options.device)), mean, PSI)
+            yield list(to_uint8(torch.cat([net(part) for part in net.to_w_plus(w).split(4)])))
+
+    def kimg(self, step: int) -> int:
+        return step * self.options.images // 1000
+
+    def export(self, folder: Path, step: int) -> None:
+        """network-snapshot-NNNNNN.pt in the published layout, numbered by kimg."""
+        parts = {name: part.state_dict() for name, part in self.state.items()}
+        mean = mean_latent(self.ema.module)
+        name = f"network-snapshot-{self.kimg(step):06d}"
+        save_snapshot(folder / f"{name}.pt", parts, mean, step, self.about)
+        if self.measure is not None:
+            found = self.measure(self.ema.module)
+            print(f"{name}: {self.measure.name} {found:.4g} ({self.measure.count} pictures)", flush=True)
+            with (folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps({"snapshot": name, "step": step, self.measure.name: found}) + "\n")
+
+    def close(self) -> None:
+        self.data.close()
+
+
+def _fits(found: dict[str, Any], adam: torch.optim.Optimizer) -> bool:
+    """Whether a file's moments are of these parameters, as far as shapes tell."""
+    wanted = [p.shape for group in adam.param_groups for p in group["params"]]
+    moments = found.get("state")
+    if not isinstance(moments, dict) or set(moments) != set(range(len(wanted))):
+        return False
+    return all(getattr(moments[i].get("exp_avg_sq"), "shape", None) == shape for i, shape in enumerate(wanted))
+
+
+@lru_cache(maxsize=4)
+def _shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(count)
