@@ -7,16 +7,19 @@ torchvision, numpy, OpenCV, SciPy, safetensors, TensorBoard).
         --batch 32 --amp bf16 --minutes 6 --freeze_style 4 --structure_loss 3 --mirror
 
 The second command goes on where the first has stopped, to the bit. It ends by itself, a minute before `--minutes`.
+`--carry FOLDER` keeps there what is small enough to take home: the averaged generator and the discriminator in half
+precision, in pieces (`cat model.pt.* > model.pt` joins them to a file that `--resume` and every command takes), the
+log, the last preview.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import time
 from pathlib import Path
 
-STARTED = time.monotonic()
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
@@ -27,9 +30,12 @@ from vtoon.models.stylegan2 import Generator, published_channels
 from vtoon.train.dataset import Dataset
 from vtoon.train.recipes.finetune import FinetuneOptions, StyleGANFinetune
 from vtoon.train.trainer import TrainOptions, fit, tune_device
+from vtoon.weights.generators import mean_latent
 from vtoon.weights.snapshots import Start, load_start
 
+STARTED = time.monotonic()
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PIECE = 15 * 2**20  # bytes
 SPARE = 1.0  # minutes before the limit at which the run saves and ends
 
 
@@ -68,6 +74,7 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--freeze_style", type=int, default=0)
     p.add_argument("--structure_loss", type=int, default=0)
     p.add_argument("--structure_weight", type=float, default=1.0)
+    p.add_argument("--carry", type=Path, help="folder for small copies of what there is at each save")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--preview_minutes", type=float, default=1.0)
     p.add_argument("--save_minutes", type=float, default=2.0)
@@ -113,6 +120,39 @@ def options_of(args: argparse.Namespace) -> FinetuneOptions:
     )
 
 
+class Recipe(StyleGANFinetune):
+    """Keeps the newest snapshot alone, and small copies."""
+
+    carry: Path | None = None
+
+    def export(self, folder: Path, step: int) -> None:
+        before = list(folder.glob("network-snapshot-*.pt"))
+        super().export(folder, step)
+        newest = folder / f"network-snapshot-{self.kimg(step):06d}.pt"
+        for path in before:
+            if path != newest:
+                path.unlink()
+        if self.carry:
+            self._pack(folder, step)
+
+    def _pack(self, folder: Path, step: int) -> None:
+        self.carry.mkdir(parents=True, exist_ok=True)
+        halves = {name: {k: v.half().cpu() for k, v in net.state_dict().items()}
+                  for name, net in (("g_ema", self.ema.module), ("d", self.disc))}  # fmt: skip
+        mean = mean_latent(self.ema.module).cpu()
+        file = io.BytesIO()
+        torch.save(halves | {"latent_avg": mean, "ada_aug_p": self.ada.p, "kimg": self.kimg(step)}, file)
+        data = file.getvalue()
+        for old in self.carry.glob("model.pt.*"):
+            old.unlink()
+        for i in range(0, len(data), PIECE):
+            (self.carry / f"model.pt.{i // PIECE:02d}").write_bytes(data[i : i + PIECE])
+        for name in ["log.jsonl", *sorted(p.name for p in folder.glob("preview_*.png"))[-1:]]:
+            if (folder / name).exists():
+                target = "preview.png" if name.endswith(".png") else name
+                (self.carry / target).write_bytes((folder / name).read_bytes())
+
+
 def train(args: argparse.Namespace) -> int:
     """Returns the steps done."""
     tune_device(torch.device(args.device))
@@ -120,11 +160,11 @@ def train(args: argparse.Namespace) -> int:
     net = start.net
     data = Dataset(args.data, net.size, options.device)
     where = "on the device" if data.in_memory else "read as it goes"
-    print(
-        f"{len(data)} pictures {where}, {net.size} px, {sum(p.numel() for p in net.parameters()) / 1e6:.1f} M weights"
-    )
+    weights = sum(p.numel() for p in net.parameters()) / 1e6
+    print(f"{len(data)} pictures {where}, {net.size} px, {weights:.1f} M weights")
     disc = start.disc or Discriminator(net.size, net.channels)
-    recipe = StyleGANFinetune(net, disc, data, options, start.average)
+    recipe = Recipe(net, disc, data, options, start.average)
+    recipe.carry = args.carry
     goes_on = recipe.go_on(start)
     print(f"{'goes on with' if goes_on else 'starts from'} {start.path}, gamma {recipe.gamma:.3g}", flush=True)
     left = args.minutes - args.spare - (time.monotonic() - STARTED) / 60

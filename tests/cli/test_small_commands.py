@@ -114,7 +114,7 @@ def test_inspect_of_a_published_file(command, tmp_path):
 
 
 def test_bench(command, tmp_path, make_clip, portrait, tiny_model, monkeypatch):
-    monkeypatch.setattr(measure, "PEAK_SHAPES", ((1, 8, 16),))
+    monkeypatch.setattr("vtoon.system.measure.PEAK_SHAPES", ((1, 8, 16),))
     clip = make_clip(tmp_path / "a.mp4", 4, portrait)
     ended = command("bench", "--content", clip, "--ckpt", tiny_model, "--device", "cpu", "--json")
     assert ended.code == 0

@@ -13,6 +13,7 @@ from vtoon.cli.blend import Blend
 from vtoon.cli.common import Talk, guard
 from vtoon.cli.convert import Convert
 from vtoon.cli.export import Export
+from vtoon.cli.finetune import Finetune
 from vtoon.cli.generate import Generate, Mix, Morph
 from vtoon.cli.inspect import Inspect
 from vtoon.cli.live import Live
@@ -48,6 +49,7 @@ COMMANDS = {
     "nada": Nada,
     "one": One,
     "train": Train,
+    "finetune": Finetune,
 }
 ABOUT = "Face video stylization. `vtoon COMMAND --help` tells more; `vtoon --version` prints the version."
 

@@ -25,7 +25,8 @@ class Stylize:
     """
 
     inputs: Annotated[tuple[str, ...], Positional, arg(metavar="INPUT [INPUT ...]", help_behavior_hint="")] = ()
-    """Videos, images, folders (all videos and images in them), quoted globs, image sequences (frames/%04d.png)."""
+    """Videos, images, folders (all videos and images in them), quoted globs, image sequences (frames/%04d.png),
+    pipes (- is standard input)."""
     output: Annotated[str, arg(aliases=["-o"], metavar="PATH")] = "output"
     """A folder; or, for one input, a file whose extension names the format."""
     style: Annotated[str | None, arg(aliases=["-s"], metavar="NAME|ID", help_behavior_hint="(default: 0)")] = None

@@ -31,7 +31,7 @@ def full_precision(device: torch.device) -> AbstractContextManager:
 
 
 def sent(x: Tensor, device: torch.device) -> Tensor:
-    """A small tensor on its way from processor to device: what the device still has to do need not end first."""
+    """A small tensor on its way to the device: what the device still has to do need not end first."""
     return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
 
@@ -73,7 +73,8 @@ class FusedLeakyReLU(nn.Module):
         bias = self.bias.view(1, -1, *([1] * (x.ndim - 2)))
         if self.limit is None:
             return F.leaky_relu(x + bias, 0.2) * SQRT2
-        return (F.leaky_relu(x + bias.to(x.dtype), 0.2) * SQRT2).clamp(-self.limit, self.limit)
+        scaled = torch.add((bias * SQRT2).to(x.dtype), x, alpha=SQRT2)  # fewer passes over what is as large as x
+        return F.leaky_relu(scaled, 0.2).clamp(-self.limit, self.limit)
 
 
 class EqualLinear(nn.Module):

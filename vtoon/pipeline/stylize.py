@@ -27,6 +27,7 @@ from vtoon.system.clock import StageClock
 from vtoon.system.stream import batched, prefetch
 from vtoon.types import Frame, Landmarks, Rendered, Style, TrackedFace, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter
+from vtoon.video.deinterlace import check_mode
 from vtoon.video.part import Part
 from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from vtoon.weights.converted import is_converted
@@ -58,6 +59,7 @@ class StylizeOptions:
     codec: str | None = None
     crf: int | None = None
     preset: str | None = None
+    deinterlace: str = "auto"  # of an interlaced video: auto, off, or double, a frame of each field
     start: float = 0.0  # s: of a video, what comes before is left out
     end: float | None = None  # s, and what comes after
     sound: bool = True
@@ -76,6 +78,7 @@ class StylizeOptions:
             "between 0 (the photo) and 1 (the full drawing)",
         )
         check(self.placement in PLACEMENTS, "placement", "crop, paste or full")
+        check_mode(self.deinterlace)
         check(self.faces in ("all", "largest"), "faces", "all or largest")
         check(self.batch_size is None or _counts(self.batch_size), "batch_size", "auto or a whole number, at least 1")
         check(_counts(self.parse_every), "parse_every", "a whole number, at least 1")
@@ -221,7 +224,7 @@ class Stylizer:
         placement = self._placement_of(source, chosen)
         n = chosen.batch_size or (1 if self.device.type == "cpu" else 8)
         frames, most = 0, 0
-        reader = VideoReader(source, part=chosen.part)
+        reader = VideoReader(source, part=chosen.part, deinterlace=chosen.deinterlace)
         with reader, VideoWriter(target, like=reader, overwrite=chosen.overwrite, **chosen.coding) as writer:
             decoded = clock.stage("wait", prefetch(clock.stage("decode", reader)))
             tracker = FaceTracker(faces=chosen.faces)
@@ -230,7 +233,7 @@ class Stylizer:
             done = clock.stage("steady", steady(drawn, self.flow)) if chosen.steady else drawn
             for picture in prefetch(done):
                 with clock.measure("encode"):
-                    writer.write(picture.image, picture.pts, picture.time_base)
+                    writer.write(picture)
                 frames, most = frames + 1, max(most, picture.faces)
                 if progress:
                     progress(frames, reader.info.expected_frames)
@@ -271,7 +274,7 @@ class Stylizer:
         """`crop` and `full` fix their geometry by the first face of the clip, so they look ahead for it."""
         if options.placement == "paste":
             return self.place(options, None, (0, 0))
-        with VideoReader(source, part=options.part) as reader:
+        with VideoReader(source, part=options.part, deinterlace=options.deinterlace) as reader:
             face = first_face(iter(reader))
             size = (reader.info.height, reader.info.width)
         return self.place(options, face, size)

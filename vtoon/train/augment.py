@@ -204,7 +204,7 @@ def _moved(x: Tensor, matrix: Tensor) -> Tensor:
 
 def _filtered(x: Tensor, gains: Tensor) -> Tensor:
     """Octaves amplified: [N, C, H, W] by [N, 4]. What comes in from outside mirrors the border."""
-    n, c, h, w = x.shape
+    n, _, h, w = x.shape
     taps = (gains[:, :, None] * band_filters(x.device)).sum(1)  # [N, T], the same to both sides
     pad = min(taps.shape[1] // 2, h - 1, w - 1)
     taps = taps[:, taps.shape[1] // 2 - pad : taps.shape[1] // 2 + pad + 1]

@@ -12,7 +12,7 @@ import json
 import logging
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,7 +235,7 @@ class Dataset:
         names = "\n".join(map(self.source.name, self._read.chosen))
         return f"{len(self)} pictures, {hashlib.sha256(names.encode()).hexdigest()[:12]}"
 
-    def batch(self, indices: Tensor, step: int = 0, coming: Iterator[tuple[int, Tensor]] = iter(())) -> Tensor:
+    def batch(self, indices: Tensor, step: int = 0, coming: Iterable[tuple[int, Tensor]] = ()) -> Tensor:
         """Pictures of long [N] on the processor: uint8 [N, size, size, 3] on the device.
 
         `step` names the batch, `coming` those after it as (step, indices): they are read meanwhile.
@@ -334,7 +334,8 @@ def _size_of(file: Path | io.BytesIO, name: str) -> tuple[int, int]:
             turned = image.getexif().get(0x0112, 1) >= 5  # lies on its side
             return (height, width) if turned else (width, height)
     except Exception as error:  # whatever a damaged file causes
-        raise VtoonError(f"{name}: not a readable image ({str(error).splitlines()[0] if str(error) else 'damaged'})") from None  # fmt: skip
+        reason = (str(error).splitlines() or ["damaged"])[0]
+        raise VtoonError(f"{name}: not a readable image ({reason})") from None
 
 
 def _decoded(data: io.BytesIO, name: str) -> np.ndarray:

@@ -24,7 +24,7 @@ def discriminator_layers(net: Discriminator) -> list[str]:
 
 
 def frozen_of_generator(net: Generator, blocks: int = 0, mapping: bool = False) -> set[str]:
-    """Parts that stay: the `blocks` lowest resolutions and then the mapping network, too (FreezeG); `mapping`: it alone.
+    """Parts that stay: the `blocks` lowest resolutions and, then, the mapping network (FreezeG); `mapping`: it alone.
 
     Raises VtoonError where nothing is left to be taught.
     """

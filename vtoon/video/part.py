@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from vtoon.errors import VtoonError
 from vtoon.video.info import MediaInfo
@@ -27,10 +28,9 @@ class Part:
         """Whether nothing is left out."""
         return not self.start and self.end is None
 
-    def pts(self, info: MediaInfo) -> tuple[int | None, int | None]:
-        """(first, one after the last) in the file's time base; None: no bound there."""
-        low, high = (None if not s else round((info.start + s) / info.time_base) for s in (self.start, self.end))
-        return low, high
+    def pts(self, first: int, time_base: Fraction) -> tuple[int, int | None]:
+        """(first, one after the last) where the first picture of the file is at `first`; None: no bound there."""
+        return first + round(self.start / time_base), None if self.end is None else first + round(self.end / time_base)
 
     def of(self, info: MediaInfo) -> MediaInfo:
         """Facts of the part: its length; how many frames it has is known for a whole file only."""

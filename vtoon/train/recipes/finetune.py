@@ -15,6 +15,7 @@ G's weights. What is frozen is left out of the optimizers. Penalties are compute
 from __future__ import annotations
 
 import copy
+import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ from vtoon.train.draws import Draws
 from vtoon.train.ema import EMA
 from vtoon.train.freeze import frozen_of_discriminator, frozen_of_generator, taught
 from vtoon.train.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty, structure_loss
+from vtoon.train.quality import Quality
 from vtoon.train.trainer import Phase
 from vtoon.weights.generators import mean_latent
 from vtoon.weights.snapshots import Start, save_snapshot
@@ -48,9 +50,7 @@ PATH_DECAY = 0.01  # of the mean path length
 SURE = 0.9  # of r_t: D knows nearly every real picture
 COLUMNS, PSI = 8, 0.7  # of previews
 FAKES, PATHS, REAL_SEEN, FAKE_SEEN, GUESSED = range(1, 6)  # series of random numbers within a step
-Term = Callable[
-    [Tensor, Tensor], Tensor
-]  # (pictures [N, 3, S, S], w+ [N, L, D] of the source's mapping or own) -> scalar
+Term = Callable[[Tensor, Tensor], Tensor]  # pictures [N, 3, S, S] and their z [N, D] -> a scalar, weighted
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,8 @@ class StyleGANFinetune:
         for part in filter(None, (self.net, self.disc, self.source)):
             if o.dtype is not torch.float32:
                 limit_activations_(part)
-            if o.channels_last:
+        for part in filter(None, (self.net, self.disc, self.source, self.ema.module)):
+            if o.channels_last:  # the average, too: both are gone through together
                 channels_last_(part)
         self._grow = torch.compile(self._grown) if o.compile else self._grown
         self._answer = torch.compile(self.disc) if o.compile else self.disc
@@ -182,7 +183,8 @@ class StyleGANFinetune:
         self.state: dict[str, Any] = {"g": self.net, "d": self.disc, "g_ema": self.ema, "g_optim": adam_g}
         self.state |= {"d_optim": adam_d, "ada": self.ada, "path_mean": self.path_mean}
         self.state |= {f"scaler_{name}": s for name, s in zip("DG", scalers, strict=True) if s}
-        self.about = self._about()
+        self.about = {"recipe": "StyleGANFinetune"} | self._about()
+        self.measure: Quality | None = None  # what is said of each snapshot
         self.step, self._drawn, self._warned = 0, None, False
 
     def go_on(self, start: Start) -> int:
@@ -194,20 +196,27 @@ class StyleGANFinetune:
             part.load_state_dict(start.parts[name])
         return start.step
 
+    def take_optimizers(self, start: Start) -> None:
+        """Where they fit, those of a model that is resumed, and its p, for training that goes on with its count."""
+        for name in ("g_optim", "d_optim"):
+            part, found = self.state[name], start.parts.get(name)
+            if found and _fits(found, part):
+                part.load_state_dict({**found, "param_groups": part.state_dict()["param_groups"]})
+        if self.ada.target is not None:
+            self.ada.p = float(start.parts.get("ada", {}).get("p", self.ada.p))
+
     def _adam(self, parameters: dict[str, nn.Parameter], every: int) -> torch.optim.Adam:
         """With the rates corrected for the steps of a lazy term (appendix B of the first paper)."""
         share = every / (every + 1) if every else 1.0
         betas = BETAS[0] ** share, BETAS[1] ** share
-        fused = self.options.device.type == "cuda"
-        return torch.optim.Adam(list(parameters.values()), self.options.lr * share, betas=betas, fused=fused)
+        return torch.optim.Adam(list(parameters.values()), self.options.lr * share, betas=betas)
 
     def _about(self) -> dict[str, str]:
         o = self.options
         kept = {k: v for k, v in vars(o).items() if k not in ("device", "compile", "channels_last")}
         settings = ", ".join(f"{name} {value}" for name, value in kept.items())
         sizes = " ".join(f"{r}:{c}" for r, c in self.net.channels.items())
-        return {"recipe": type(self).__name__, "data": self.data.about, "network": sizes, "settings": settings,
-                "processes": str(world_size())}  # fmt: skip
+        return {"data": self.data.about, "network": sizes, "settings": settings, "processes": str(world_size())}
 
     # What a step works on
 
@@ -290,7 +299,7 @@ class StyleGANFinetune:
         return self._drawn
 
     def judge(self, images: Tensor, changes: Changes | None) -> Tensor:
-        seen = self._laid(augmented(images, changes))  # in fp32: resampling is no place for 8 bits
+        seen = self._laid(augmented(images, changes))
         with arithmetic(self.options.device, self.options.dtype):
             return self._answer(seen).float()
 
@@ -316,14 +325,19 @@ class StyleGANFinetune:
         self._drawn = None
         terms = {"loss": generator_loss(self.judge(drawn[-1], b.guessed))}
         if levels := self.options.structure_loss:
-            with torch.no_grad(), arithmetic(self.options.device, self.options.dtype):
-                w_plus = self._mixed(self.source, b.fake)
-                grown = islice(self._growing(self.source, w_plus, b.fake.noise), 1, 1 + levels)
-                meant = [rgb.float() for _, rgb in grown]
+            meant = self._meant(b.fake, levels)
             terms["structure"] = self.options.structure_weight * structure_loss(drawn[1 : 1 + levels], meant)
         for name, term in self.extra.items():
             terms[name] = term(drawn[-1], b.fake.z)
         return terms
+
+    @torch.no_grad()
+    def _meant(self, latents: Latents, levels: int) -> list[Tensor]:
+        """What the source has drawn at 8, 16, ... px."""
+        w_plus = self._mixed(self.source, latents)
+        with arithmetic(self.options.device, self.options.dtype):
+            grown = islice(self._growing(self.source, w_plus, latents.noise), 1, 1 + levels)
+            return [rgb.float() for _, rgb in grown]
 
     def path_terms(self, b: Lesson) -> dict[str, Tensor]:
         w_plus = self.rows_of(b.path)
@@ -340,8 +354,11 @@ class StyleGANFinetune:
         self.ema.update(self.net, step)
         if self.ada.step(summed) and not self._warned and self.ada.r_t > SURE and (not self.pipe or self.ada.p > 0.99):
             self._warned = True
-            log.warning("step %d: the discriminator knows the pictures by heart (r_t %.2f, p %.2f): take the snapshot "
-                        "before, more pictures, --mirror, or a larger --gamma", step, self.ada.r_t, self.ada.p)  # fmt: skip
+            log.warning(
+                "step %d: the discriminator knows the pictures by heart (r_t %.2f, p %.2f): take an earlier snapshot, "
+                "more pictures, --mirror, or a larger --gamma",
+                step, self.ada.r_t, self.ada.p,
+            )  # fmt: skip
 
     def figures(self) -> dict[str, float]:
         """What the log says besides the terms."""
@@ -369,10 +386,25 @@ class StyleGANFinetune:
         """network-snapshot-NNNNNN.pt in the published layout, numbered by kimg."""
         parts = {name: part.state_dict() for name, part in self.state.items()}
         mean = mean_latent(self.ema.module)
-        save_snapshot(folder / f"network-snapshot-{self.kimg(step):06d}.pt", parts, mean, step, self.about)
+        name = f"network-snapshot-{self.kimg(step):06d}"
+        save_snapshot(folder / f"{name}.pt", parts, mean, step, self.about)
+        if self.measure is not None:
+            found = self.measure(self.ema.module)
+            print(f"{name}: {self.measure.name} {found:.4g} ({self.measure.count} pictures)", flush=True)
+            with (folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps({"snapshot": name, "step": step, self.measure.name: found}) + "\n")
 
     def close(self) -> None:
         self.data.close()
+
+
+def _fits(found: dict[str, Any], adam: torch.optim.Optimizer) -> bool:
+    """Whether a file's moments are of these parameters, as far as shapes tell."""
+    wanted = [p.shape for group in adam.param_groups for p in group["params"]]
+    moments = found.get("state")
+    if not isinstance(moments, dict) or set(moments) != set(range(len(wanted))):
+        return False
+    return all(getattr(moments[i].get("exp_avg_sq"), "shape", None) == shape for i, shape in enumerate(wanted))
 
 
 @lru_cache(maxsize=4)

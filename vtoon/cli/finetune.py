@@ -1,0 +1,320 @@
+"""`vtoon finetune`: a generator of your own pictures, from one that draws faces or from nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import arg
+
+from vtoon.cli.common import Flag, Talk, show_notices
+from vtoon.errors import VtoonError
+
+if TYPE_CHECKING:
+    import torch
+
+    from vtoon.models.discriminator import Discriminator
+    from vtoon.models.stylegan2 import Generator
+    from vtoon.train.dataset import Dataset
+    from vtoon.train.recipes.finetune import FinetuneOptions, StyleGANFinetune
+    from vtoon.weights.snapshots import Start
+
+KIMG_PER_TICK = 4
+LARGE = 512  # px from which models from nothing are as wide as published
+Number = Annotated[int, arg(metavar="N")]
+Count = Annotated[int | None, arg(metavar="N", help_behavior_hint="")]
+Old = Annotated[int, arg(metavar="N", help_behavior_hint="")]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What the discriminator sees is changed at random, so that few pictures are enough."""
+
+    aug: Literal["ada", "fixed", "noaug"] = "ada"
+    """The chance p of changes follows how sure the discriminator is; is fixed; is zero."""
+    target: Annotated[float, arg(aliases=["--ada_target"], metavar="SHARE")] = 0.6
+    """How sure, of ada."""
+    p: Annotated[float, arg(aliases=["--augment_p"], metavar="SHARE")] = 0.0
+    """The chance at the start, or for good with --aug fixed."""
+    ada_kimg: Annotated[float | None, arg(metavar="KIMG", help_behavior_hint="(default: 100, from nothing 500)")] = None
+    """Thousand pictures in which p can go from 0 to 1."""
+    augpipe: Annotated[str, arg(metavar="bgc|scale,xflip,...")] = "bgc"
+    """Which changes: blit, geom, color, filter, noise, cutout, bg, bgc, bgcf, bgcfn, bgcfnc, or a list of single
+    ones such as scale,xflip,noise."""
+    mirror: Flag = False
+    """Half of the pictures are mirrored, which is not seen as a change."""
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What is kept of the model that is resumed."""
+
+    freeze_d: Annotated[int, arg(aliases=["--freezed"], metavar="N")] = 0
+    """The discriminator's first N layers stay (StyleGAN2-ADA's count: the first, then three of each size)."""
+    freeze_g: Number = 0
+    """The generator's N lowest resolutions and its mapping network stay (FreezeG)."""
+    freeze_style: Annotated[int, arg(aliases=["--freezeStyle"], metavar="N")] = 0
+    """The first N rows of each latent are the resumed model's (FreezeSG, together with --freeze_g)."""
+    freeze_fc: Annotated[Flag, arg(aliases=["--freezeFC"])] = False
+    """The mapping network stays."""
+    structure_loss: Number = 0
+    """At the N resolutions from 8 px on, pictures stay as the resumed model draws them."""
+    triplet: Annotated[float, arg(metavar="WEIGHT")] = 0.0
+    """Faces are pulled toward those of --positive, away from those of --negative (Fine-Tooning)."""
+    positive: Annotated[str | None, arg(metavar="CKPT", help_behavior_hint="")] = None
+    """A generator whose persons are kept, for example of photos."""
+    negative: Annotated[str | None, arg(metavar="CKPT", help_behavior_hint="")] = None
+    """A generator that draws them too strange."""
+    last_g: Annotated[int, arg(name="freezeG", metavar="N", help_behavior_hint="")] = -1
+    """As Cartoon-StyleGAN counts: only the generator's last N blocks are taught."""
+    last_d: Annotated[int, arg(name="freezeD", metavar="N", help_behavior_hint="")] = -1
+    """As Cartoon-StyleGAN counts: only the discriminator's last N blocks and its end are taught."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How it is computed."""
+
+    amp: Annotated[Literal["auto", "fp32", "bf16", "fp16"], arg(aliases=["--dtype"])] = "auto"
+    """Arithmetic of the networks: auto is bf16 where the device multiplies it natively."""
+    accumulate: Number = 1
+    """Go through each batch in N parts: less memory, the same gradient."""
+    channels_last: bool = True
+    """On a graphics card, lay features out as its convolutions like them."""
+    compile: Flag = False
+    """Compile the networks first (minutes; needs a C++ compiler)."""
+    seed: int = 0
+    """Of what is random."""
+    device: Annotated[str, arg(metavar="auto|cpu|cuda|mps")] = "auto"
+    """auto takes CUDA, then Apple's MPS, then the CPU."""
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """Teach a StyleGAN2 to draw as your pictures are drawn.
+
+    The run is OUTDIR: network-snapshot-NNNNNN.pt (numbered by thousand pictures, taken by every command that takes a
+    generator), previews, log.jsonl, curves, and the state from which the same command goes on as if it had never
+    stopped. On several GPUs: torchrun --nproc_per_node N -m vtoon finetune ...
+    """
+
+    data: Annotated[Path | None, arg(aliases=["--path"], metavar="PATH", help_behavior_hint="")] = None
+    """Square pictures of one size: a folder, .zip of StyleGAN2-ADA, LMDB, or packed .npy; see `vtoon dataset`."""
+    resume: Annotated[str | None, arg(aliases=["--ckpt"], metavar="CKPT|NAME", help_behavior_hint="")] = None
+    """The model to go on from: .pt or .pkl, or ffhq256, ffhq1024 ... in checkpoint/; without it, from nothing."""
+    outdir: Annotated[Path, arg(aliases=["-o"], metavar="PATH")] = Path("runs/finetune")
+    """Folder of the run."""
+    size: Count = None
+    """Side of the pictures, px, of a model from nothing: 8, 16 ... 1024 (default: the resumed model's)."""
+    channel_multiplier: Annotated[int | None, arg(metavar="1|2", help_behavior_hint="")] = None
+    """Width of a model from nothing: 2 as published (default from 512 px on), 1 is half of that."""
+    kimg: Annotated[float, arg(metavar="KIMG")] = 1000.0
+    """Thousand pictures to show, those before included."""
+    minutes: Annotated[float | None, arg(metavar="N", help_behavior_hint="(default: as long as it takes)")] = None
+    """End by itself after N minutes; a snapshot is written, and the same command goes on."""
+    nkimg: Annotated[float | None, arg(metavar="KIMG", help_behavior_hint="")] = None
+    """Thousand pictures that the resumed model has seen: the count goes on from there."""
+    batch: Number = 16
+    """Pictures a step, for each process."""
+    snap: Number = 5
+    """Ticks of 4 kimg between two snapshots."""
+    gamma: Annotated[float | Literal["auto"], arg(aliases=["--r1"], metavar="auto|R1")] = "auto"
+    """Of the R1 penalty; auto is 0.0002 size^2 / batch."""
+    lr: float = 2e-3
+    """Learning rate."""
+    mixing: Annotated[float, arg(metavar="SHARE")] = 0.9
+    """Chance that a face is of two latents."""
+    path_regularize: Annotated[float | None, arg(metavar="WEIGHT", help_behavior_hint="")] = None
+    """Of the path length penalty (default: 2 from nothing; off for a resumed model)."""
+    ema_kimg: Annotated[float | None, arg(metavar="KIMG", help_behavior_hint="")] = None
+    """The average forgets half after so many (default: batch 10 / 32)."""
+    metrics: Literal["auto", "kid", "none"] = "auto"
+    """With each snapshot, the KID to the pictures: by Inception where torchmetrics and its weights are here, else by
+    the face embedding, which it then says; auto leaves it out where neither can be."""
+    preview: Count = None
+    """Steps between two preview sheets (default: one each tick)."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    keeping: Keeping = field(default_factory=Keeping)
+    machine: Machine = field(default_factory=Machine)
+    messages: Talk = field(default_factory=Talk)
+
+    def run(self) -> None:
+        from vtoon.train.distributed import init_distributed, is_main, leave_distributed
+        from vtoon.train.trainer import TrainOptions, fit
+
+        show_notices(self.messages)
+        self._check()
+        device = init_distributed(_device(self.machine.device))
+        try:
+            recipe, start = self._recipe(device)
+            images = recipe.options.images
+            steps, tick = max(1, round(1000 * self.kimg / images)), max(1, round(1000 * KIMG_PER_TICK / images))
+            options = TrainOptions(
+                self.outdir,
+                steps,
+                log_every=max(1, min(tick // 4, 50)),
+                preview_every=self.preview or tick,
+                save_every=self.snap * tick,
+                accumulate=self.machine.accumulate,
+                previews="preview_{step:06d}.png",
+                start=start,
+                minutes=self.minutes,
+                images=images,
+            )
+            done = fit(recipe, options)
+        finally:
+            leave_distributed()
+        if is_main() and not self.messages.quiet:
+            name = f"network-snapshot-{recipe.kimg(done):06d}.pt"
+            end = "" if done >= steps else "; the same command goes on"
+            print(f"{self.outdir / name}: {done * images / 1000:.1f} of {self.kimg:g} kimg{end}")
+
+    def _check(self) -> None:
+        """Raises VtoonError for numbers that cannot be, before anything is read."""
+        a, k = self.augmentation, self.keeping
+        if self.data is None:
+            raise VtoonError("name the pictures: --data PATH, a folder, .zip, LMDB or packed .npy")
+        if self.batch < 1 or self.snap < 1 or not 0 < self.kimg <= 10**6 or not 0 < self.lr < 1:
+            numbers = f"batch is {self.batch}, snap {self.snap}, kimg {self.kimg:g}, lr {self.lr:g}"
+            raise VtoonError(f"{numbers}; batch and snap must be 1 or more, kimg above 0, lr above 0 and under 1")
+        if self.minutes is not None and self.minutes < 0:
+            raise VtoonError(f"minutes is {self.minutes:g}; it must be 0 or more")
+        if not 1 <= self.machine.accumulate <= self.batch or self.batch % self.machine.accumulate:
+            raise VtoonError(f"accumulate is {self.machine.accumulate}; it must divide the batch, {self.batch}")
+        for name, value in (("target", a.target), ("p", a.p), ("mixing", self.mixing)):
+            if not 0 <= value <= 1:
+                raise VtoonError(f"{name} is {value:g}; it must be 0 to 1")
+        if k.triplet and not (k.positive and k.negative):
+            raise VtoonError("--triplet needs two generators: --positive CKPT --negative CKPT")
+        if (k.freeze_g and k.last_g >= 0) or (k.freeze_d and k.last_d >= 0):
+            raise VtoonError(
+                "--freezeG and --freezeD count what is taught, --freeze_g and --freeze_d what stays; give one"
+            )
+        kept = [k.freeze_g, k.freeze_d, k.freeze_style, k.structure_loss, k.last_g + 1, k.last_d + 1]
+        if self.resume is None and (any(n > 0 for n in kept) or k.freeze_fc):
+            raise VtoonError("freezing and --structure_loss keep what a model can do: name it with --resume")
+
+    def _recipe(self, device: str) -> tuple[StyleGANFinetune, int]:
+        """The recipe, and the steps that were done before."""
+        import torch
+
+        from vtoon.train.dataset import Dataset
+        from vtoon.train.recipes.finetune import StyleGANFinetune
+        from vtoon.train.trainer import tune_device
+
+        where = torch.device(device)
+        tune_device(where)
+        start = self._start()
+        if self.size not in (None, start.net.size):
+            raise VtoonError(f"--size {self.size}: {start.path} draws {start.net.size} px; leave --size out")
+        disc, known = start.disc, start.disc is not None
+        if not known:
+            from vtoon.models.discriminator import Discriminator
+
+            disc = Discriminator(start.net.size, start.net.channels)
+        options = self._options(where, start.net, disc)
+        data = Dataset(self.data, start.net.size, where)
+        recipe = StyleGANFinetune(start.net, disc, data, options, start.average, extra=self._extra(start.net, where))
+        recipe.measure = self._measure(data, where)
+        done = recipe.go_on(start)
+        if self.nkimg is not None:
+            done = round(1000 * self.nkimg / options.images)
+            recipe.take_optimizers(start)
+        if not self.messages.quiet:
+            self._tell(start, data, recipe, done, known)
+        return recipe, done
+
+    def _start(self) -> Start:
+        import torch
+
+        from vtoon.models.discriminator import Discriminator
+        from vtoon.models.stylegan2 import Generator, published_channels
+        from vtoon.weights.snapshots import Start, load_start
+
+        torch.manual_seed(self.machine.seed)  # of what is new
+        if self.resume is not None:
+            return load_start(self.resume)
+        if self.size is None or self.size not in [2**k for k in range(3, 11)]:
+            raise VtoonError(f"--size {self.size}: a model from nothing draws 8, 16, 32 ... 1024 px; or give --resume")
+        channels = published_channels(self.channel_multiplier or (2 if self.size >= LARGE else 1))
+        net = Generator(self.size, channels=channels)
+        return Start(Path("nothing"), net, net, Discriminator(self.size, channels))
+
+    def _options(self, device: torch.device, net: Generator, disc: Discriminator) -> FinetuneOptions:
+        import torch
+
+        from vtoon.painters.engine import pick_dtype
+        from vtoon.train.freeze import blocks_left, layers_left
+        from vtoon.train.recipes.finetune import FinetuneOptions
+
+        a, k, m, new = self.augmentation, self.keeping, self.machine, self.resume is None
+        path = self.path_regularize if self.path_regularize is not None else 2.0 if new else 0.0
+        if not 0 <= k.freeze_style <= net.num_latents or not 0 <= k.structure_loss <= len(net.to_rgbs):
+            raise VtoonError(f"freeze_style is {k.freeze_style}, structure_loss {k.structure_loss}; of a generator of "
+                             f"{net.size} px they can be up to {net.num_latents} and {len(net.to_rgbs)}")  # fmt: skip
+        return FinetuneOptions(
+            batch=self.batch,
+            gamma=None if self.gamma == "auto" else self.gamma,
+            lr=self.lr,
+            mixing=self.mixing,
+            path_weight=path,
+            ema_kimg=self.ema_kimg,
+            ema_rampup=0.05 if new else None,
+            ada_target=a.target if a.aug == "ada" else None,
+            ada_p=0.0 if a.aug == "noaug" else a.p,
+            ada_kimg=(500 if new else 100) if a.ada_kimg is None else a.ada_kimg,
+            augpipe="" if a.aug == "noaug" else a.augpipe,
+            mirror=a.mirror,
+            freeze_g=blocks_left(net, k.last_g) if k.last_g >= 0 else k.freeze_g,
+            freeze_d=layers_left(disc, k.last_d) if k.last_d >= 0 else k.freeze_d,
+            freeze_fc=k.freeze_fc,
+            freeze_style=max(k.freeze_style, 0),
+            structure_loss=max(k.structure_loss, 0),
+            channels_last=m.channels_last and device.type == "cuda",
+            compile=m.compile,
+            seed=m.seed,
+            device=device,
+            dtype=pick_dtype(m.amp, device, half=torch.bfloat16),
+        )
+
+    def _extra(self, net: Generator, device: torch.device) -> dict:
+        if not self.keeping.triplet:
+            return {}
+        from vtoon.train.faces import TripletTerm
+        from vtoon.weights.generators import load_generator
+
+        others = [load_generator(name).generator for name in (self.keeping.positive, self.keeping.negative)]
+        return {"triplet": TripletTerm(*others, self.keeping.triplet, like=net, device=device)}
+
+    def _measure(self, data: Dataset, device: torch.device) -> object:
+        if self.metrics == "none":
+            return None
+        from vtoon.train.quality import Quality
+
+        try:
+            return Quality(data, device)
+        except VtoonError:
+            if self.metrics == "kid":
+                raise
+            return None
+
+    def _tell(self, start: Start, data: Dataset, recipe: StyleGANFinetune, done: int, known: bool) -> None:
+        from vtoon.train.distributed import is_main
+
+        if not is_main():
+            return
+        where = "in memory" if data.in_memory else "read as it goes"
+        print(f"data: {self.data}, {len(data)} pictures {where}")
+        images = recipe.options.images
+        begun = f"goes on at {done * images / 1000:.1f} kimg" if done else "begins"
+        missing = "" if known else ", without a discriminator that fits: a new one, so that the first kimg are rough"
+        print(f"model: {start.path}, {recipe.net.size} px{missing}; {begun}; gamma {recipe.gamma:.3g}")
+        if recipe.measure is not None:
+            print(f"quality: {recipe.measure.name}")
+
+
+def _device(name: str) -> str:
+    from vtoon.painters.engine import pick_device
+
+    return str(pick_device(name))
