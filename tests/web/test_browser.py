@@ -21,7 +21,8 @@ def chromium():
 
     with sync_playwright() as playwright:
         # A process of its own for each site is shut up in a sandbox, which root has none of.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield browser
         browser.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -9,8 +10,9 @@ import socket
 import httpx
 import pytest
 
+import vtoon.pipeline.stylize
 from vtoon.errors import VtoonError
-from vtoon.web.server import Serving, listen
+from vtoon.web.server import Serving, listen, serving
 from vtoon.web.sessions import COOKIE
 
 
@@ -150,6 +152,27 @@ def test_wrong_kinds_and_long_videos_are_told_in_the_page(served, user, tmp_path
         (uploaded,) = upload(client, path).json()
         said = json.dumps(call(client, ("video-file", "upload"), [file_data(uploaded)], path.stem))
         assert line in said and str(served.context.sessions.root) not in said.split("data")[-1]
+
+
+def test_behind_a_proxy_and_with_a_password(tiny_model, monkeypatch):
+    monkeypatch.setattr(vtoon.pipeline.stylize, "DEFAULT_CHECKPOINT", tiny_model)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+
+    async def visit():
+        with serving(Serving(device="cpu", root_path="/vtoon", auth="me:secret")) as (app, _):
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://page") as client:
+                assert (await client.get("/")).headers["location"] == "/vtoon/en/"
+                for prefix in ("", "/vtoon"):  # the proxy takes it off, or does not
+                    assert '"auth_required":true' in (await client.get(f"{prefix}/en/")).text
+                    assert (await client.get(f"{prefix}/en/config")).status_code == 401
+                wrong, right = ({"username": "me", "password": word} for word in ("no", "secret"))
+                assert (await client.post("/en/login", data=wrong)).status_code == 400
+                assert (await client.post("/en/login", data=right)).status_code == 200
+                page = (await client.get("/vtoon/en/")).text
+                assert "vt-gallery" in page and '"root":"http://page/vtoon/en"' in page and "/vtoon/zh/" in page
+
+    asyncio.run(visit())
 
 
 def test_settings_that_cannot_be_are_refused():

@@ -35,16 +35,18 @@ class TooMuch(Exception):
 
 
 class Guard:
-    """ASGI middleware, the outermost. `max_bytes`: of one upload."""
+    """ASGI middleware, the outermost. `max_bytes`: of one upload. `root_path`: what a proxy may have taken off."""
 
-    def __init__(self, app: Callable, sessions: Sessions, max_bytes: int) -> None:
-        self.app, self.sessions, self.max_bytes = app, sessions, max_bytes
+    def __init__(self, app: Callable, sessions: Sessions, max_bytes: int, root_path: str = "") -> None:
+        self.app, self.sessions, self.max_bytes, self.root_path = app, sessions, max_bytes, root_path.rstrip("/")
 
     async def __call__(self, scope: dict, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         path = scope.get("path", "")
+        if self.root_path and path.startswith(f"{self.root_path}/"):
+            path = path[len(self.root_path) :]
         if scope["type"] != "http" or not OPEN.fullmatch(path) or ".." in path:
             await answer(send, 404, "not found")
             return
@@ -56,7 +58,8 @@ class Guard:
             if fresh := _is_page(path):
                 self.sessions.tidy()
                 session = self.sessions.new()
-        scope["state"] = {**scope.get("state", {}), "session": session}
+        state = {**scope.get("state", {}), "session": session}
+        scope = {**scope, "state": state, "path": self.root_path + path, "root_path": self.root_path}
         send = _with_headers(send, session if fresh else None, _scheme(scope))
         if UPLOAD.fullmatch(path) and scope["method"] == "POST":
             await self._upload(session, scope, receive, send)

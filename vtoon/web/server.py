@@ -104,7 +104,7 @@ def application(context: Context, auth: str | None = None) -> Callable:
             show_error=False,
             footer_links=[],
         )
-    return Guard(app, context.sessions, context.limits.max_mb << 20)
+    return Guard(app, context.sessions, context.limits.max_mb << 20, context.root_path)
 
 
 def _file(request: Request, token: str, name: str = "") -> Response:
