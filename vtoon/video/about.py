@@ -35,7 +35,8 @@ class About:
 
     def __init__(self, source: av.container.InputContainer, output: av.container.OutputContainer) -> None:
         self._source, self._output = source, output
-        output.metadata.update({key: value for key, value in source.metadata.items() if key not in _OF_THE_FILE})
+        told = {key: value for key, value in source.metadata.items() if key not in _OF_THE_FILE}
+        output.metadata.update({_owned(key): value for key, value in told.items()})
         if hasattr(output, "set_chapters") and source.chapters():
             output.set_chapters(source.chapters())
         for theirs, ours in zip(source.streams.video[:1], output.streams.video, strict=False):
@@ -49,7 +50,7 @@ class About:
 
     def options(self) -> dict[str, str]:
         """Of the muxer: names that only their owners know are written too, unless a cover needs the other way."""
-        named = any(key.startswith(_ONLY_NAMED) for key in self._source.metadata)
+        named = any(_owned(key).startswith(_ONLY_NAMED) for key in self._source.metadata)
         return (
             {"movflags": "+use_metadata_tags"}
             if named and self._output.format.name in _BOXED and not self._covers
@@ -78,6 +79,11 @@ class About:
             told = stream.metadata
             kind = told.get("mimetype", "application/octet-stream")
             self._output.add_attachment(told.get("filename", f"attachment{stream.index}"), kind, stream.data)
+
+
+def _owned(key: str) -> str:
+    """Matroska writes all names in capitals; those that belong to someone are known in small letters only."""
+    return key.lower() if key.lower().startswith(_ONLY_NAMED) else key
 
 
 def covers(source: av.container.InputContainer) -> list[av.Packet]:

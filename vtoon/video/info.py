@@ -12,7 +12,7 @@ import numpy as np
 from vtoon.errors import VtoonError
 from vtoon.system.pictures import opened_image
 from vtoon.video.colours import UNTAGGED, Colours, colours_of
-from vtoon.video.rising import believable_rate
+from vtoon.video.rising import FASTEST, believable_rate
 from vtoon.video.source import (
     alpha_decoder,
     check_file,
@@ -82,6 +82,7 @@ class MediaInfo:
     sample_aspect_ratio: Fraction = Fraction(1)  # of the upright picture
     colours: Colours = UNTAGGED
     rate: Fraction = Fraction(0)  # frames/s on average; 0 for an image
+    finest_rate: Fraction = Fraction(0)  # frames/s in which the times of all pictures can be told, if they can
     time_base: Fraction = Fraction(1, 25)
     frames: int | None = None  # as the container's index counts them, or None where it has none
     duration: float = 0.0  # s
@@ -169,7 +170,8 @@ def _probe_video(path: str | os.PathLike, container: av.container.InputContainer
         orientation=orientation,
         sample_aspect_ratio=aspect,
         colours=colours_of(picture, stream.codec_context),
-        rate=believable_rate(container, stream, path),
+        rate=(rate := believable_rate(container, stream, path)),
+        finest_rate=max(rate, min(Fraction(stream.base_rate or rate), FASTEST)),
         time_base=time_base,
         frames=len(sequence_numbers(path)) if is_pattern(path) else stream.frames or None,
         duration=_duration(stream, container),

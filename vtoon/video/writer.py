@@ -78,7 +78,7 @@ class VideoWriter:
         self._options = self._codec.settings(crf, preset) | (self._codec.alpha_options if self._alpha else {})
         self._pix_fmt = self._codec.alpha_pix_fmt if self._alpha else self._codec.pix_fmt
         self._like, self._size = like, size
-        self._rate = Fraction(rate) if rate else like.info.rate if like else Fraction(25)
+        self._rate = Fraction(rate) if rate else self._usual_rate(like)
         self._sound = sound or (like.path if like and not is_pattern(like.path) else None)
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream | None = None
@@ -89,6 +89,14 @@ class VideoWriter:
         self._dts: int | None = None
         self._held: list[av.Packet] = []
         self.frames = 0
+
+    def _usual_rate(self, like: VideoReader | None) -> Fraction:
+        """The source's on average; in AVI, which knows no times but its rate's, the finest of one whose rate varies."""
+        if like is None:
+            return Fraction(25)
+        average, finest = like.info.rate, like.info.finest_rate
+        varies = finest and finest % average != 0
+        return finest if varies and self.path.suffix.lower() == ".avi" else average
 
     def __enter__(self) -> VideoWriter:
         self._target.create()
