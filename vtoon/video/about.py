@@ -20,8 +20,9 @@ _OF_THE_FILE = (
     "minor_version",
     "compatible_brands",
     "encoder",
+    "software",
     "duration",
-)  # these describe the old one
+)  # of the old one
 _TECHNICAL = re.compile(r"(uid|umid|_ul|version|version_num|platform)$")  # of an MXF file: for machines
 _OF_THE_PICTURES = ("title", "language", "timecode")
 _BOXED = ("mp4", "mov")
@@ -35,7 +36,7 @@ class About:
 
     def __init__(self, source: av.container.InputContainer, output: av.container.OutputContainer) -> None:
         self._source, self._output = source, output
-        told = {key: value for key, value in source.metadata.items() if key not in _OF_THE_FILE}
+        told = {key: value for key, value in source.metadata.items() if key.lower() not in _OF_THE_FILE}
         output.metadata.update({_owned(key): value for key, value in told.items()})
         if hasattr(output, "set_chapters") and source.chapters():
             output.set_chapters(source.chapters())
@@ -109,7 +110,7 @@ def say_what_is_lost(
     lost = [
         key
         for key, value in source.metadata.items()
-        if key not in _OF_THE_FILE and key.lower() not in keys and value and value not in values
+        if key.lower() not in {*_OF_THE_FILE, *keys} and value and value not in values
         if not _TECHNICAL.search(key)
     ]
     lost += [

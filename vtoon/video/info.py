@@ -24,7 +24,7 @@ from vtoon.video.source import (
 )
 
 _QUARTER_TURNS = {(1, 0): 0, (0, 1): 90, (-1, 0): 180, (0, -1): 270}  # (d, b) = (cos, sin) -> degrees clockwise
-_OFTEN_OPAQUE = ("gif", "png", "apng", "qtrle", "tiff", "bmp", "targa", "webp")  # whatever their pixel format is
+_MEANT = ("vp8", "vp9", "prores", "cfhd", "hap")  # an alpha channel of these is no accident
 _EXIF_TURNS = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
 
 
@@ -201,10 +201,10 @@ def _first_picture(
 
 
 def _has_alpha(picture: av.VideoFrame, stream: av.VideoStream) -> bool:
-    """Formats of single pictures often have an alpha channel without need; there the first picture tells."""
+    """Most formats often have an alpha channel without need; there the first picture tells."""
     if not (picture.format.has_palette or any(component.is_alpha for component in picture.format.components)):
         return False
-    if stream.codec_context.codec.canonical_name not in _OFTEN_OPAQUE and not picture.format.has_palette:
+    if stream.codec_context.codec.canonical_name in _MEANT:
         return True
     return bool(picture.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)
 

@@ -139,7 +139,7 @@ class VideoWriter:
         if self._alpha:
             alpha = np.full(frame.image.shape[:2], 255, np.uint8) if frame.alpha is None else frame.alpha
             return np.dstack([frame.image, alpha])
-        if frame.alpha is None:
+        if frame.alpha is None or frame.alpha.min() == 255:
             return frame.image
         log.warning("%s: what is transparent becomes black: %s here has no alpha", self.path, self.codec)
         return over_black(frame.image, frame.alpha)
