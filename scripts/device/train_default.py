@@ -33,7 +33,7 @@ from vtoon.train.batches import Batches
 from vtoon.train.looks import LOOKS, PALETTES, RAMPS, finish, warp
 from vtoon.train.packed import load_pack, unpack
 from vtoon.train.pairs import SHEET
-from vtoon.train.recipes.distill import MODEL_FILE, DistillOptions, VToonifyDistill
+from vtoon.train.recipes.distill import MODEL_FILE, Distill, DistillOptions
 from vtoon.train.teacher import PairTeacher
 from vtoon.train.trainer import TrainOptions, fit, run_phase
 from vtoon.weights.checkpoint import load_checkpoint
@@ -95,7 +95,7 @@ def main() -> None:
         steps=args.steps or 1, lr=args.lr, perc_loss=args.perc_loss, tmp_loss=args.tmp_loss, adv_loss=args.adv_loss,
         adv_from=args.adv_from, seed=args.seed, dtype=torch.bfloat16 if args.amp == "bf16" else torch.float32,
     )  # fmt: skip
-    build = lambda model, batches, options: VToonifyDistill(  # noqa: E731
+    build = lambda model, batches, options: Distill(  # noqa: E731
         model, teacher, options, perceptual, device, provenance(args, sets, batches), batches.make
     )
     batches = Batches(teacher, args.batch or TRIED[0], device, args.seed, args.favoured)
@@ -203,7 +203,7 @@ def run_options(args: argparse.Namespace, planned: dict) -> TrainOptions:
     )
 
 
-def followed(recipe: VToonifyDistill, teacher: PairTeacher, args: argparse.Namespace, begin: float) -> VToonifyDistill:
+def followed(recipe: Distill, teacher: PairTeacher, args: argparse.Namespace, begin: float) -> Distill:
     """The recipe, whose previews are whole faces, and whose files are delivered as they come."""
     export = recipe.export
 
@@ -234,7 +234,7 @@ def deliver(args: argparse.Namespace) -> None:
 
 
 @torch.no_grad()
-def whole_faces(recipe: VToonifyDistill, teacher: PairTeacher) -> np.ndarray:
+def whole_faces(recipe: Distill, teacher: PairTeacher) -> np.ndarray:
     """Rows of photo, first look's drawing, the model's; below, the other looks of one face."""
     model, device, rows = recipe.ema.module, recipe.device, []
     drawn = teacher.drawings[teacher.looks[0]]

@@ -20,7 +20,7 @@ from vtoon.train.batches import Batches, halftone
 from vtoon.train.looks import finish
 from vtoon.train.looks.screen import halftone as halftone_of_one
 from vtoon.train.packed import Pictures, decode, encode, load_pack, save_pack, unpack, variants
-from vtoon.train.recipes.distill import DistillOptions, VToonifyDistill
+from vtoon.train.recipes.distill import Distill, DistillOptions
 from vtoon.train.spectacles import put_on
 from vtoon.train.teacher import PairTeacher
 from vtoon.train.trainer import run_phase
@@ -158,7 +158,7 @@ def test_a_bank_of_kernels_as_one_convolution_is_the_same(upsample):
 def test_the_recipe_learns_from_such_batches(made):
     torch.manual_seed(0)
     model = BuiltinVToonify(made.looks, ["own"])
-    recipe = VToonifyDistill(model, made, DistillOptions(2, 2), make_batch=Batches(made, 2, "cpu").make)
+    recipe = Distill(model, made, DistillOptions(2, 2), make_batch=Batches(made, 2, "cpu").make)
     terms = run_phase(recipe.phases[0], recipe.next_batch(0)) | run_phase(recipe.phases[2], recipe.next_batch(0))
     assert {"G/rec", "F/field"} <= set(terms) and all(np.isfinite(list(terms.values())))
     assert to_uint8(recipe.next_batch(1).x).shape == (2, 64, 64, 3)

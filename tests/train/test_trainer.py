@@ -20,7 +20,7 @@ from vtoon.models.builtin import BuiltinVToonify
 from vtoon.models.face_net import PARTS, warp
 from vtoon.train import looks
 from vtoon.train.pairs import OFFSET_GRID, SHEET, SHEET_EYES, Drawings, FaceSheets, parts_of, sheet_of
-from vtoon.train.recipes.distill import LOOSE_ADV, LOOSE_GRAD, LOOSE_REC, DistillOptions, VToonifyDistill
+from vtoon.train.recipes.distill import LOOSE_ADV, LOOSE_GRAD, LOOSE_REC, Distill, DistillOptions
 from vtoon.train.teacher import PairTeacher, look_teacher
 from vtoon.train.trainer import Phase, TrainOptions, fit, run_phase
 from vtoon.train.views import View
@@ -46,7 +46,7 @@ def recipe(teacher, steps=6, **options):
     torch.manual_seed(0)
     model = BuiltinVToonify(["invert"], ["own", "swap"], TINY)
     defaults = {"batch": 2, "perc_loss": 0.0, "adv_from": 0.5}
-    return VToonifyDistill(model, teacher, DistillOptions(steps=steps, **defaults | options))
+    return Distill(model, teacher, DistillOptions(steps=steps, **defaults | options))
 
 
 def weights(recipe):

@@ -75,6 +75,18 @@ class Coding:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """What of a video is kept."""
+
+    start: Annotated[float, arg(metavar="SECONDS")] = 0.0
+    """Leave out what comes before."""
+    end: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="(default: the end)")] = None
+    """Leave out what comes after."""
+    sound: bool = True
+    """Keep the sound."""
+
+
+@dataclass(frozen=True)
 class Talk:
     """How much is said."""
 

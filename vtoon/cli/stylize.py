@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from vtoon.cli.common import FAILED, Coding, Drawing, Flag, Speed, Talk, progress_bar, say_error, show_notices
+from vtoon.cli.common import FAILED, Coding, Cut, Drawing, Flag, Speed, Talk, progress_bar, say_error, show_notices
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, which --help need not wait for
     from vtoon.pipeline.jobs import Job
@@ -46,6 +46,7 @@ class Stylize:
     drawing: Drawing = field(default_factory=Drawing)
     speed: Speed = field(default_factory=Speed)
     coding: Coding = field(default_factory=Coding)
+    cut: Cut = field(default_factory=Cut)
     messages: Talk = field(default_factory=Talk)
 
     def run(self) -> int:
@@ -60,13 +61,13 @@ class Stylize:
             color_transfer=self.color_transfer,
             placement=self.placement,
             overwrite=self.overwrite,
-            **shared_options(self.drawing, self.speed, self.coding, self.batch_size),
+            **shared_options(self.drawing, self.speed, self.coding, self.cut, self.batch_size),
         )
         jobs = plan(self.inputs, self.output, Naming(codec=self.coding.codec))
         return run_jobs(load(self.ckpt or "default", self.drawing.device), jobs, options, self.messages)
 
 
-def shared_options(drawing: Drawing, speed: Speed, coding: Coding, batch_size: int | str) -> dict:
+def shared_options(drawing: Drawing, speed: Speed, coding: Coding, cut: Cut, batch_size: int | str) -> dict:
     """The flags that both commands have, as StylizeOptions calls them."""
     return {
         "faces": drawing.faces,
@@ -75,6 +76,7 @@ def shared_options(drawing: Drawing, speed: Speed, coding: Coding, batch_size: i
         "batch_size": None if batch_size == "auto" else batch_size,
         **vars(speed),
         **vars(coding),
+        **vars(cut),
     }
 
 

@@ -88,7 +88,7 @@ def train(args: Train) -> Path:
     from vtoon.train.looks import LOOKS, PALETTES, RAMPS, finish
     from vtoon.train.paired import prepare_pairs
     from vtoon.train.pairs import draw, prepare_faces
-    from vtoon.train.recipes.distill import Batch, DistillOptions, VToonifyDistill
+    from vtoon.train.recipes.distill import Batch, Distill, DistillOptions
     from vtoon.train.teacher import PairTeacher, look_teacher, looks_version
     from vtoon.train.trainer import TrainOptions, fit
     from vtoon.weights.checkpoint import load_checkpoint
@@ -133,7 +133,7 @@ def train(args: Train) -> Path:
         return {"command": " ".join(sys.argv), "steps": step, "batch": args.batch, "photos": photos}
 
     perceptual = load_face_embedding() if args.perc_loss else None
-    recipe = VToonifyDistill(model, teacher, options, perceptual, device, provenance)
+    recipe = Distill(model, teacher, options, perceptual, device, provenance)
     folder = args.runs / args.name
     run = TrainOptions(folder, args.iter, preview_every=args.preview_every, save_every=args.save_every)
     done = fit(recipe, run)

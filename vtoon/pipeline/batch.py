@@ -120,9 +120,8 @@ def copy_cropped(stylizer: Stylizer, job: Job, options: StylizeOptions) -> None:
         image = load_image(job.source)[0]
         save_image(job.copy, _cropped(stylizer, image, options), **about_image(job.source))
         return
-    coding = {"codec": options.codec, "crf": options.crf, "preset": options.preset}
-    source = VideoReader(job.source, deinterlace=options.deinterlace)
-    with source as reader, VideoWriter(job.copy, like=reader, overwrite=True, **coding) as writer:
+    reader = VideoReader(job.source, part=options.part, deinterlace=options.deinterlace)
+    with reader, VideoWriter(job.copy, like=reader, overwrite=True, **options.coding) as writer:
         placement = stylizer.place(options, first_face(iter(reader)), (reader.info.height, reader.info.width))
         for frame in reader:
             alpha = None if frame.alpha is None else _region(placement, Frame(np.dstack([frame.alpha] * 3)))[..., 0]

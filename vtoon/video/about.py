@@ -34,11 +34,14 @@ _LOOKED_AT = 100  # packets, for the cover
 class About:
     """Bound for the container `output`, before its first packet; covers are written by `write` behind the header."""
 
-    def __init__(self, source: av.container.InputContainer, output: av.container.OutputContainer) -> None:
+    def __init__(
+        self, source: av.container.InputContainer, output: av.container.OutputContainer, chapters: bool = True
+    ) -> None:
+        """`chapters`: copy them; of a part their times would be wrong."""
         self._source, self._output = source, output
         told = {key: value for key, value in source.metadata.items() if key.lower() not in _OF_THE_FILE}
         output.metadata.update({_owned(key): value for key, value in told.items()})
-        if hasattr(output, "set_chapters") and source.chapters():
+        if chapters and hasattr(output, "set_chapters") and source.chapters():
             output.set_chapters(source.chapters())
         for theirs, ours in zip(source.streams.video[:1], output.streams.video, strict=False):
             ours.metadata.update({key: theirs.metadata[key] for key in _OF_THE_PICTURES if key in theirs.metadata})

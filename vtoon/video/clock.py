@@ -42,6 +42,11 @@ class Clock:
         self._places: dict[int, tuple[_Place, ...]] = {}  # of each stream: now, and one packet ago
         self._reached = 0.0
 
+    @property
+    def offset(self) -> Fraction:
+        """s that times at the start of the file are moved by."""
+        return self._offsets[0]
+
     def set(self, packet: av.Packet) -> None:
         """Rewrite the packet's `pts` and `dts`."""
         time = packet.pts if packet.dts is None else packet.dts

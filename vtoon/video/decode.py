@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from fractions import Fraction
 
 import av
 
@@ -11,6 +12,7 @@ from vtoon.video.clock import Clock
 from vtoon.video.source import alpha_decoder, packets
 from vtoon.video.whole import is_whole
 
+INDEXED = ("matroska", "mp4")  # containers, in ffmpeg's names, that say where the keyframes are
 _PASSED_OVER = 250  # damaged pictures at the start: there may be no good one at all
 
 
@@ -54,6 +56,16 @@ class Decoder:
             self.broken = True
             yield from self._delayed()
         self.broken = self.broken or not is_whole(self._path)
+
+    def seek(self, start: float) -> None:
+        """Begin with the keyframe before `start` s of the file's own time, where the container knows it."""
+        if any(name in self._container.format.name for name in INDEXED):
+            self._container.seek(round(start / self._stream.time_base), stream=self._stream)
+
+    @property
+    def offset(self) -> Fraction:
+        """s that the file's own times are moved by, at its start."""
+        return self._clock.offset
 
     def _note(self, packet: av.Packet) -> None:
         if packet.is_corrupt:

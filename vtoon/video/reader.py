@@ -16,6 +16,7 @@ from vtoon.video.colours import ToRGB
 from vtoon.video.decode import Decoder
 from vtoon.video.deinterlace import check_mode, deinterlaced
 from vtoon.video.info import probe
+from vtoon.video.part import WHOLE, Part
 from vtoon.video.rising import Rising, Timed
 from vtoon.video.source import open_source, picture_stream
 
@@ -34,6 +35,8 @@ class VideoReader:
     8 bits are rounded to 8; PQ and HLG light is tone-mapped to BT.709. The second `for` starts again from the
     beginning. Memory does not grow with the length.
 
+    A `part` alone is read where one is given; its times then begin at zero, which is `shift` s on the file's clock.
+
     After the loop `damaged` is None, or one line that says what is left out (pictures that cannot be decoded, or all
     behind the place where the file breaks), and `finished` tells whether the loop came to the end (None: there was none
     yet).
@@ -41,19 +44,28 @@ class VideoReader:
     Raises VtoonError where the file cannot be read at all.
     """
 
-    def __init__(self, path: str | os.PathLike, rate: Fraction | None = None, *, deinterlace: str = "auto") -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        rate: Fraction | None = None,
+        part: Part = WHOLE,
+        *,
+        deinterlace: str = "auto",
+    ) -> None:
         """`rate` (frames/s, default 25) is the speed of an image sequence; a file has its own.
 
         `deinterlace` of pictures that are marked as interlaced: auto keeps the rate, double makes a frame of each
         field at twice the rate, off leaves them as they are.
         """
-        self.path = path
+        self.path, self.part = path, part
         self._deinterlace = check_mode(deinterlace)
         self.info = info = probe(path, rate)
         self._ticks = 2 if deinterlace == "double" and info.interlaced else 1
         if self._ticks == 2:
             twice = info.frames and 2 * info.frames
             self.info = replace(info, rate=2 * info.rate, time_base=info.time_base / 2, frames=twice)
+        self._first, self.info = Fraction(self.info.start).limit_denominator(1_000_000), part.of(self.info)
+        self.shift = Fraction(0)
         if self.info.kind == "image":
             raise VtoonError(f"{path}: the content is one picture, not a video; treat it as an image")
         self.damaged: str | None = None
@@ -78,19 +90,32 @@ class VideoReader:
         to_rgb = ToRGB(info.colours, *info.stored_size, info.alpha)
         with open_source(self.path, self._rate) as container:
             decoder = Decoder(container, picture_stream(container, self.path), self.path)
+            if self.part.start:
+                decoder.seek(float(self._first) + self.part.start)
+            low, high = self.part.pts(round((self._first + decoder.offset) / info.time_base), info.time_base)
+            self.shift = low * info.time_base if self.part.start else Fraction(0)
             for picture, pts in self._pictures(decoder):
                 if self._closed:
                     return
-                if not count and decoder.passed_over:
+                if self.part.start and pts < low:
+                    continue
+                if high is not None and pts >= high:
+                    return
+                if not count and decoder.passed_over and not self.part.start:
                     log.warning("%s: what comes before the first whole picture is left out", self.path)
                 count += 1
                 self.last_shown = (picture.duration or 0) * picture.time_base
-                yield self._frame(info.orientation.upright(to_rgb(picture)), pts)
+                yield self._frame(info.orientation.upright(to_rgb(picture)), pts - (low if self.part.start else 0))
         if not count:
-            raise VtoonError(f"{self.path}: the file is damaged: not one picture can be decoded")
+            raise VtoonError(f"{self.path}: {self._nothing(decoder)}")
         self.last_shown = max(self.last_shown, Fraction(decoder.last_length).limit_denominator(100_000) / self._ticks)
         self.damaged = self._damage(decoder, count, float(pts * info.time_base))
         self.finished, self.broken = True, decoder.broken
+
+    def _nothing(self, decoder: Decoder) -> str:
+        if self.part.whole or decoder.passed_over:
+            return "the file is damaged: not one picture can be decoded"
+        return f"no picture from {self.part}; the video is shorter"
 
     def _pictures(self, decoder: Decoder) -> Iterator[Timed]:
         time_base = self.info.time_base * self._ticks  # the file's

@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import math
 import os
+from fractions import Fraction
 
 import av
 
 from vtoon.video.about import About
 from vtoon.video.clock import Clock
+from vtoon.video.part import WHOLE, Part
 from vtoon.video.source import open_source, packets
 from vtoon.video.track_kinds import Copy, Kind, Sound, Text, choose
 
@@ -23,10 +25,11 @@ _PATIENCE = 50  # packets
 _PRIMING = 0.1  # s before zero that a decoder may need to get going
 
 
-def plan(source: str | os.PathLike, output: str) -> dict[int, Kind]:
-    """How each track of `source` gets into a file of the format `output`; what does not is said."""
+def plan(source: str | os.PathLike, output: str, sound: bool = True) -> dict[int, Kind]:
+    """How each track of `source` gets into a file of the format `output`; what does not is said. `sound`: keep it."""
     with open_source(source) as container:
-        return choose(container, output, source)
+        ways = choose(container, output, source)
+        return {i: way for i, way in ways.items() if sound or container.streams[i].type != "audio"}
 
 
 class Tracks:
@@ -36,10 +39,18 @@ class Tracks:
     pictures and `finish` it. `ways`: see `plan`.
     """
 
-    def __init__(self, source: str | os.PathLike, output: av.container.OutputContainer, ways: dict[int, Kind]) -> None:
-        self._source, self._output = source, output
+    def __init__(
+        self,
+        source: str | os.PathLike,
+        output: av.container.OutputContainer,
+        ways: dict[int, Kind],
+        part: Part = WHOLE,
+        shift: Fraction = Fraction(0),
+    ) -> None:
+        """Of a `part`, `shift` s are taken off every time, and what is then before zero is left out."""
+        self._source, self._output, self._shift = source, output, shift
         with open_source(source) as container:  # read to its covers, which are at the start
-            self._about = About(container, output)
+            self._about = About(container, output, part.whole)
             self.options = self._about.options()
         self._input = open_source(source)
         self._tracks = {index: self._add(way, self._input.streams[index]) for index, way in ways.items()}
@@ -97,7 +108,8 @@ class Tracks:
                     continue
                 self._clock.set(packet)
                 if packet.stream.index in self._tracks and not packet.is_corrupt and not self._hidden(packet):
-                    return packet
+                    if not self._shift or _moved(packet, self._shift):
+                        return packet
         except av.error.FFmpegError as error:
             log.warning("%s: sound and subtitles break off here (%s)", self._source, error.strerror)
         return None
@@ -114,6 +126,13 @@ class Tracks:
             return True
         middle = start + float((packet.duration or 0) * packet.time_base) / 2
         return middle < 0 and index in self._edited and self._output.format.name not in _HIDING
+
+
+def _moved(packet: av.Packet, shift: Fraction) -> bool:
+    """Make a packet `shift` s earlier; returns whether it is still heard or read after the beginning."""
+    ticks = round(shift / packet.time_base)
+    packet.pts, packet.dts = (None if time is None else time - ticks for time in (packet.pts, packet.dts))
+    return _seconds(packet) >= 0
 
 
 def _seconds(packet: av.Packet) -> float | None:

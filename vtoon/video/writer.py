@@ -64,11 +64,13 @@ class VideoWriter:
         preset: str | None = None,
         rate: Fraction | int | None = None,
         sound: str | os.PathLike | None = None,
+        keep_sound: bool = True,
         overwrite: bool = False,
     ) -> None:
         """`size` is (width, height) px of the frames, default: the first frame's. `codec` is h264, hevc, av1, vp9,
         prores, h264_nvenc or hevc_nvenc; None is vp9 for WebM, else h264. `rate`: frames/s, default: `like`'s or 25.
-        `sound`: a file whose sound and subtitles are taken, default: `like`'s.
+        `sound`: a file whose sound and subtitles are taken, default: `like`'s, of the part that it reads; without
+        `keep_sound` only the subtitles are.
         """
         self._target = Target(path, [like and like.path, sound], overwrite)
         self.path = self._target.path
@@ -80,6 +82,7 @@ class VideoWriter:
         self._like, self._size = like, size
         self._rate = Fraction(rate) if rate else self._usual_rate(like)
         self._sound = sound or (like.path if like and not is_pattern(like.path) else None)
+        self._keep_sound = keep_sound
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream | None = None
         self._ways: dict[int, Kind] = {}  # how sound and subtitles get in: known before the first frame is drawn
@@ -101,7 +104,7 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         self._target.create()
         if self._sound:
-            self._ways = plan(self._sound, CONTAINERS[self.path.suffix.lower()])
+            self._ways = plan(self._sound, CONTAINERS[self.path.suffix.lower()], self._keep_sound)
         return self
 
     def write(
@@ -151,7 +154,8 @@ class VideoWriter:
         self._container = av.open(str(self._target.part), "w", format=format_name)
         self._stream = self._add_video(1 / self._rate if format_name == "avi" else time_base)
         if self._sound:
-            self._tracks = Tracks(self._sound, self._container, self._ways)
+            part = (self._like.part, self._like.shift) if self._like else ()
+            self._tracks = Tracks(self._sound, self._container, self._ways, *part)
         options = _muxer_options(format_name, self._container.streams)
         if self._tracks and self._tracks.options:
             options["movflags"] += self._tracks.options["movflags"]

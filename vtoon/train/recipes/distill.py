@@ -109,7 +109,7 @@ def _masks(parts: list[np.ndarray], device: torch.device) -> Tensor:
     return torch.from_numpy(np.stack(parts)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
-class VToonifyDistill:
+class Distill:
     """G: reconstruction, gradient, perceptual, adversarial, temporal. D: its discriminator. F: the whole face."""
 
     def __init__(
@@ -143,7 +143,7 @@ class VToonifyDistill:
         self.state = {"model": self.model, "disc": self.disc, "ema": self.ema}
         self.state |= {"g_optim": g_optim, "d_optim": d_optim, "f_optim": f_optim}
         names = {"looks": ", ".join(teacher.looks), "palettes": ", ".join(model.palettes.names)}
-        self.about = {"recipe": "VToonifyDistill"} | names | teacher.sources
+        self.about = {"recipe": "Distill"} | names | teacher.sources
         self.step, self.provenance, self.make_batch = 0, provenance, make_batch
         self._batches, self._fake = None, None
 
