@@ -125,7 +125,8 @@ def test_the_flag_for_interlaced_video_reaches_the_reader(mode):
     asked = tyro.cli(
         Stylize, args=["a.mp4", "--deinterlace", mode], use_underscores=True, config=(tyro.conf.OmitArgPrefixes,)
     )
-    options = StylizeOptions(**shared_options(asked.drawing, asked.speed, asked.coding, asked.batch_size))
+    shared = shared_options(asked.drawing, asked.speed, asked.coding, asked.cut, asked.batch_size)
+    options = StylizeOptions(**shared)
     assert options.deinterlace == mode
     with pytest.raises(VtoonError, match="auto, off or double"):
         StylizeOptions(deinterlace="bob")
