@@ -113,3 +113,20 @@ def test_a_terminal_and_a_device_are_no_input(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(VtoonError, match="is a pipe, which can be read once only"):
         probe(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("mode", ["auto", "off", "double"])
+def test_the_flag_for_interlaced_video_reaches_the_reader(mode):
+    import tyro
+
+    from vtoon.cli.stylize import Stylize, shared_options
+    from vtoon.pipeline.stylize import StylizeOptions
+
+    asked = tyro.cli(
+        Stylize, args=["a.mp4", "--deinterlace", mode], use_underscores=True, config=(tyro.conf.OmitArgPrefixes,)
+    )
+    shared = shared_options(asked.drawing, asked.speed, asked.coding, asked.cut, asked.batch_size)
+    options = StylizeOptions(**shared)
+    assert options.deinterlace == mode
+    with pytest.raises(VtoonError, match="auto, off or double"):
+        StylizeOptions(deinterlace="bob")

@@ -92,6 +92,14 @@ def test_date_place_and_camera(tmp_path, target, caplog):
     assert "not kept" not in caplog.text
 
 
+@pytest.mark.parametrize("target", ["c.mp4", "c.mov"])
+def test_the_camera_survives_matroska(tmp_path, target):
+    plain = make_clip(tmp_path / "plain.mp4", range(4))
+    source = with_metadata(plain, tmp_path / "a.mov", CAMERA, {"movflags": "use_metadata_tags"})
+    converted(converted(source, tmp_path / "b.mkv"), tmp_path / target)
+    assert {key: value for key, value in told(tmp_path / target).items() if key in CAMERA} == CAMERA
+
+
 def test_what_a_container_has_no_place_for_is_said_in_one_line(tmp_path, caplog):
     plain = make_clip(tmp_path / "plain.mp4", range(4))
     source = with_metadata(plain, tmp_path / "a.mov", CAMERA, {"movflags": "use_metadata_tags"})

@@ -40,7 +40,15 @@ def sound(path):
 @pytest.mark.parametrize("target", ["b.mp4", "b.mov", "b.mkv", "b.webm", "b.avi"])
 @pytest.mark.parametrize(
     ("audio", "name"),
-    [("pcm_s16le", "a.mkv"), ("pcm_s16be", "a.mov"), ("mp2", "a.mpg"), ("ac3", "a.ts"), ("flac", "a.mkv")],
+    [
+        ("pcm_s16le", "a.mkv"),
+        ("pcm_s16be", "a.mov"),
+        ("mp2", "a.mpg"),
+        ("ac3", "a.ts"),
+        ("flac", "a.mkv"),
+        ("eac3", "a.mkv"),
+        ("libopus", "a.mkv"),
+    ],
 )
 def test_every_sound_gets_into_every_container(tmp_path, audio, name, target):
     source = make_clip(tmp_path / name, range(25), audio=audio, codec="mpeg2video" if name == "a.mpg" else "libx264")

@@ -20,8 +20,9 @@ _OF_THE_FILE = (
     "minor_version",
     "compatible_brands",
     "encoder",
+    "software",
     "duration",
-)  # these describe the old one
+)  # of the old one
 _TECHNICAL = re.compile(r"(uid|umid|_ul|version|version_num|platform)$")  # of an MXF file: for machines
 _OF_THE_PICTURES = ("title", "language", "timecode")
 _BOXED = ("mp4", "mov")
@@ -38,7 +39,8 @@ class About:
     ) -> None:
         """`chapters`: copy them; of a part their times would be wrong."""
         self._source, self._output = source, output
-        output.metadata.update({key: value for key, value in source.metadata.items() if key not in _OF_THE_FILE})
+        told = {key: value for key, value in source.metadata.items() if key.lower() not in _OF_THE_FILE}
+        output.metadata.update({_owned(key): value for key, value in told.items()})
         if chapters and hasattr(output, "set_chapters") and source.chapters():
             output.set_chapters(source.chapters())
         for theirs, ours in zip(source.streams.video[:1], output.streams.video, strict=False):
@@ -52,7 +54,7 @@ class About:
 
     def options(self) -> dict[str, str]:
         """Of the muxer: names that only their owners know are written too, unless a cover needs the other way."""
-        named = any(key.startswith(_ONLY_NAMED) for key in self._source.metadata)
+        named = any(_owned(key).startswith(_ONLY_NAMED) for key in self._source.metadata)
         return (
             {"movflags": "+use_metadata_tags"}
             if named and self._output.format.name in _BOXED and not self._covers
@@ -83,6 +85,11 @@ class About:
             self._output.add_attachment(told.get("filename", f"attachment{stream.index}"), kind, stream.data)
 
 
+def _owned(key: str) -> str:
+    """Matroska writes all names in capitals; those that belong to someone are known in small letters only."""
+    return key.lower() if key.lower().startswith(_ONLY_NAMED) else key
+
+
 def covers(source: av.container.InputContainer) -> list[av.Packet]:
     """The cover pictures, which libavformat gives before everything else; `source` is read for that."""
     missing = {stream.index for stream in source.streams.video if stream.disposition & Disposition.attached_pic}
@@ -106,7 +113,7 @@ def say_what_is_lost(
     lost = [
         key
         for key, value in source.metadata.items()
-        if key not in _OF_THE_FILE and key.lower() not in keys and value and value not in values
+        if key.lower() not in {*_OF_THE_FILE, *keys} and value and value not in values
         if not _TECHNICAL.search(key)
     ]
     lost += [

@@ -39,6 +39,10 @@ class Clock:
         streamed = bool(container.format.flags & _TS_DISCONT) or any(word in name for word in _STREAMED)
         self._back, self._tells_lengths = _BACK[streamed], streamed or "mp4" in name
         self._offsets = [-_start(container, streamed)]  # s, of each segment
+        self._shifts: dict[tuple[int, int], int] = {}  # ticks, of each stream in each segment
+        self._ticks: dict[int, float] = {}  # s, of the streams that tell the time: sound and pictures
+        for stream in (*container.streams.video, *container.streams.audio):
+            self._ticks[stream.index] = float(stream.time_base)
         self._places: dict[int, tuple[_Place, ...]] = {}  # of each stream: now, and one packet ago
         self._reached = 0.0
 
@@ -52,27 +56,32 @@ class Clock:
         time = packet.pts if packet.dts is None else packet.dts
         if time is None:
             return
-        shift = round(self._offset(packet, float(time * packet.time_base)) / packet.time_base)
-        packet.pts = None if packet.pts is None else packet.pts + shift
-        packet.dts = None if packet.dts is None else packet.dts + shift
+        index = packet.stream_index
+        if index in self._ticks and not packet.is_discard:
+            segment = self._segment(index, packet, time * self._ticks[index])
+        else:
+            segment = len(self._offsets) - 1
+        shift = self._shifts.get((index, segment))
+        if shift is None:
+            shift = self._shifts[index, segment] = round(self._offsets[segment] / packet.time_base)
+        if shift:
+            packet.pts = None if packet.pts is None else packet.pts + shift
+            packet.dts = None if packet.dts is None else packet.dts + shift
 
-    def _offset(self, packet: av.Packet, seconds: float) -> Fraction:
-        if packet.stream.type not in ("video", "audio") or packet.is_discard:
-            return self._offsets[-1]
-        index = packet.stream.index
+    def _segment(self, index: int, packet: av.Packet, seconds: float) -> int:
         before = self._places.get(index, ())
         back = self._back if packet.dts is not None else 4 * self._back  # without it pictures come out of order
         known = next((place for place in before if self._follows(index, place, seconds, back)), None)
         segment = known.segment if known else self._other_segment(index, before, seconds)
         at = seconds + float(self._offsets[segment])
-        now = _Place(segment, at, at + float((packet.duration or 0) * packet.time_base))
+        now = _Place(segment, at, at + (packet.duration or 0) * self._ticks[index])
         self._places[index] = (now, *before[:1]) if known is None or known is before[0] else (now,)
         self._reached = max(self._reached, now.due)
-        return self._offsets[segment]
+        return segment
 
     def _follows(self, index: int, place: _Place, seconds: float, back: float) -> bool:
-        at = seconds + float(self._offsets[place.segment])
-        return place.at - back <= at <= max(place.due, self._reached) + self._longest_step(index, place)
+        at, end = seconds + float(self._offsets[place.segment]), max(place.due, self._reached)
+        return place.at - back <= at and (at <= end or at <= end + self._longest_step(index, place))
 
     def _longest_step(self, index: int, place: _Place) -> float:
         """Where only the next time tells how long a picture stands, a jump is what all streams make together."""

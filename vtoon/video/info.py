@@ -12,7 +12,7 @@ import numpy as np
 from vtoon.errors import VtoonError
 from vtoon.system.pictures import opened_image
 from vtoon.video.colours import UNTAGGED, Colours, colours_of
-from vtoon.video.rising import believable_rate
+from vtoon.video.rising import FASTEST, believable_rate
 from vtoon.video.source import (
     alpha_decoder,
     check_file,
@@ -24,7 +24,7 @@ from vtoon.video.source import (
 )
 
 _QUARTER_TURNS = {(1, 0): 0, (0, 1): 90, (-1, 0): 180, (0, -1): 270}  # (d, b) = (cos, sin) -> degrees clockwise
-_OFTEN_OPAQUE = ("gif", "png", "apng", "qtrle", "tiff", "bmp", "targa", "webp")  # whatever their pixel format is
+_MEANT = ("vp8", "vp9", "prores", "cfhd", "hap")  # an alpha channel of these is no accident
 _EXIF_TURNS = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
 
 
@@ -82,6 +82,7 @@ class MediaInfo:
     sample_aspect_ratio: Fraction = Fraction(1)  # of the upright picture
     colours: Colours = UNTAGGED
     rate: Fraction = Fraction(0)  # frames/s on average; 0 for an image
+    finest_rate: Fraction = Fraction(0)  # frames/s in which the times of all pictures can be told, if they can
     time_base: Fraction = Fraction(1, 25)
     frames: int | None = None  # as the container's index counts them, or None where it has none
     duration: float = 0.0  # s
@@ -169,7 +170,8 @@ def _probe_video(path: str | os.PathLike, container: av.container.InputContainer
         orientation=orientation,
         sample_aspect_ratio=aspect,
         colours=colours_of(picture, stream.codec_context),
-        rate=believable_rate(container, stream, path),
+        rate=(rate := believable_rate(container, stream, path)),
+        finest_rate=max(rate, min(Fraction(stream.base_rate or rate), FASTEST)),
         time_base=time_base,
         frames=len(sequence_numbers(path)) if is_pattern(path) else stream.frames or None,
         duration=_duration(stream, container),
@@ -199,10 +201,10 @@ def _first_picture(
 
 
 def _has_alpha(picture: av.VideoFrame, stream: av.VideoStream) -> bool:
-    """Formats of single pictures often have an alpha channel without need; there the first picture tells."""
+    """Most formats often have an alpha channel without need; there the first picture tells."""
     if not (picture.format.has_palette or any(component.is_alpha for component in picture.format.components)):
         return False
-    if stream.codec_context.codec.canonical_name not in _OFTEN_OPAQUE and not picture.format.has_palette:
+    if stream.codec_context.codec.canonical_name in _MEANT:
         return True
     return bool(picture.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)
 

@@ -18,7 +18,7 @@ from vtoon.video.source import open_source, picture_stream
 log = logging.getLogger("vtoon")
 
 _LONGEST_RUN = 16  # pictures without a time of their own that wait for the next good one
-_FASTEST = 240  # frames/s that are believed without a look at the times
+FASTEST = Fraction(240)  # frames/s that are believed without a look at the times
 _LOOKED_AT = 24  # packets
 _TELL_LENGTHS = ("mp4", "matroska", "gif", "apng")
 _AT_MOST = 20_000  # packets of an end that is looked at
@@ -92,9 +92,9 @@ def believable_rate(
 ) -> Fraction:
     """Frames/s on average: the container's, or where it is absurd, what the times of the next packets say, else 25."""
     told = [Fraction(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate]
-    if told and told[0] <= _FASTEST:
+    if told and told[0] <= FASTEST:
         return told[0]
-    rate = _measured_rate(container, stream) or next((rate for rate in told if rate <= _FASTEST), Fraction(25))
+    rate = _measured_rate(container, stream) or next((rate for rate in told if rate <= FASTEST), Fraction(25))
     if told and told[0] != rate:
         log.warning("%s: says %.5g frames/s; %.5g are taken, as the frames' times tell", path, told[0], rate)
     return rate

@@ -25,6 +25,7 @@ _CHANNELS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # what encoders take; 
 _GUESSED = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # as ffmpeg does
 _BITS_PER_CHANNEL = 96_000  # bit/s
 _LOOKED_AT = 4000  # packets, for the first ones of all tracks
+_KEEP_TIME = ("pcm_", "mp3", "mp2", "ac3", "aac")  # whose place AVI tells by their bytes or packets
 _LATE = 0.05  # s: AVI tells no times, so there sound that begins later needs silence before it
 
 
@@ -136,8 +137,8 @@ def _possible(stream: av.stream.Stream, codec: str, output: str, packet: av.Pack
     if not stream.codec_context:
         return ()
     if stream.type == "audio":
-        late = output == "avi" and packet is not None and float((packet.pts or 0) * packet.time_base) > _LATE
-        return (Sound,) if late else (Copy, Sound)
+        late = packet is not None and float((packet.pts or 0) * packet.time_base) > _LATE
+        return (Sound,) if output == "avi" and (late or not codec.startswith(_KEEP_TIME)) else (Copy, Sound)
     text = codec in _TEXT_CODECS and output in _TEXT_ENCODER and hasattr(SubtitleSet, "create")
     return (Copy, Text) if text else (Copy,)
 

@@ -21,6 +21,7 @@ from vtoon.video.track_kinds import Copy, Kind, Sound, Text, choose
 log = logging.getLogger("vtoon")
 
 _HIDING = ("mp4", "mov")  # an edit list hides what is before zero
+_PATIENCE = 50  # packets
 _PRIMING = 0.1  # s before zero that a decoder may need to get going
 
 
@@ -54,6 +55,7 @@ class Tracks:
         self._input = open_source(source)
         self._tracks = {index: self._add(way, self._input.streams[index]) for index, way in ways.items()}
         self._clock = Clock(self._input)
+        self._refused: dict[int, int] = {}  # packets in a row, of a track
         self._edited: set[int] = set()  # tracks that are hidden up to zero
         self._packets = packets(self._input) if ways else None  # of all streams, for the clock follows all of them
         self._waiting = self._next() if ways else None
@@ -87,13 +89,17 @@ class Tracks:
         return track
 
     def _write(self, packet: av.Packet) -> None:
-        index = packet.stream.index
+        """A packet that the container refuses is left out; a track of such packets is."""
+        index, time = packet.stream.index, _seconds(packet)
         try:
             for converted in self._tracks[index].convert(packet):
                 self._output.mux(converted)
+            self._refused.pop(index, None)
         except (av.error.ArgumentError, av.error.InvalidDataError) as error:
-            log.warning("%s: track %d breaks off at %.2f s (%s)", self._source, index, _seconds(packet), error.strerror)
-            del self._tracks[index]
+            self._refused[index] = self._refused.get(index, 0) + 1
+            if self._refused[index] == _PATIENCE:
+                log.warning("%s: track %d breaks off before %.2f s (%s)", self._source, index, time, error.strerror)
+                del self._tracks[index]
 
     def _next(self) -> av.Packet | None:
         try:

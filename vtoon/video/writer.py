@@ -80,7 +80,7 @@ class VideoWriter:
         self._options = self._codec.settings(crf, preset) | (self._codec.alpha_options if self._alpha else {})
         self._pix_fmt = self._codec.alpha_pix_fmt if self._alpha else self._codec.pix_fmt
         self._like, self._size = like, size
-        self._rate = Fraction(rate) if rate else like.info.rate if like else Fraction(25)
+        self._rate = Fraction(rate) if rate else self._usual_rate(like)
         self._sound = sound or (like.path if like and not is_pattern(like.path) else None)
         self._keep_sound = keep_sound
         self._container: av.container.OutputContainer | None = None
@@ -92,6 +92,14 @@ class VideoWriter:
         self._dts: int | None = None
         self._held: list[av.Packet] = []
         self.frames = 0
+
+    def _usual_rate(self, like: VideoReader | None) -> Fraction:
+        """The source's on average; in AVI, which knows no times but its rate's, the finest of one whose rate varies."""
+        if like is None:
+            return Fraction(25)
+        average, finest = like.info.rate, like.info.finest_rate
+        varies = finest and finest % average != 0
+        return finest if varies and self.path.suffix.lower() == ".avi" else average
 
     def __enter__(self) -> VideoWriter:
         self._target.create()
@@ -134,7 +142,7 @@ class VideoWriter:
         if self._alpha:
             alpha = np.full(frame.image.shape[:2], 255, np.uint8) if frame.alpha is None else frame.alpha
             return np.dstack([frame.image, alpha])
-        if frame.alpha is None:
+        if frame.alpha is None or frame.alpha.min() == 255:
             return frame.image
         log.warning("%s: what is transparent becomes black: %s here has no alpha", self.path, self.codec)
         return over_black(frame.image, frame.alpha)
