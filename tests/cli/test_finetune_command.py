@@ -105,6 +105,7 @@ BAD = [
     ([*GOOD, "--batch", 0], "batch is 0"),
     ([*GOOD, "--accumulate", 3], "must divide the batch"),
     ([*GOOD, "--minutes", -1], "minutes is -1"),
+    ([*GOOD, "--accumulate", 16, "--path_regularize", 2], "it can be up to 8"),
     ([*GOOD, "--target", 2], "target is 2"),
     ([*GOOD, "--augpipe", "bgx"], "augpipe 'bgx' does not exist"),
     ([*GOOD, "--triplet", 1], "--positive CKPT --negative CKPT"),

@@ -163,9 +163,10 @@ class Finetune:
                 images=images,
             )
             done = fit(recipe, options)
+            main = is_main()
         finally:
             leave_distributed()
-        if is_main() and not self.messages.quiet:
+        if main and not self.messages.quiet:
             name = f"network-snapshot-{recipe.kimg(done):06d}.pt"
             end = "" if done >= steps else "; the same command goes on"
             print(f"{self.outdir / name}: {done * images / 1000:.1f} of {self.kimg:g} kimg{end}")
@@ -182,6 +183,10 @@ class Finetune:
             raise VtoonError(f"minutes is {self.minutes:g}; it must be 0 or more")
         if not 1 <= self.machine.accumulate <= self.batch or self.batch % self.machine.accumulate:
             raise VtoonError(f"accumulate is {self.machine.accumulate}; it must divide the batch, {self.batch}")
+        path = self.path_regularize if self.path_regularize is not None else float(self.resume is None)
+        if path and self.machine.accumulate > max(1, self.batch // 2):
+            most = f"it can be up to {max(1, self.batch // 2)}, or give --path_regularize 0"
+            raise VtoonError(f"accumulate is {self.machine.accumulate}; path lengths are of half a batch: {most}")
         for name, value in (("target", a.target), ("p", a.p), ("mixing", self.mixing)):
             if not 0 <= value <= 1:
                 raise VtoonError(f"{name} is {value:g}; it must be 0 to 1")
@@ -288,7 +293,9 @@ class Finetune:
         return {"triplet": TripletTerm(*others, self.keeping.triplet, like=net, device=device)}
 
     def _measure(self, data: Dataset, device: torch.device) -> object:
-        if self.metrics == "none":
+        from vtoon.train.distributed import is_main
+
+        if self.metrics == "none" or not is_main():
             return None
         from vtoon.train.quality import Quality
 

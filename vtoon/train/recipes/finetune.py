@@ -136,6 +136,8 @@ class PathMean:
 class StyleGANFinetune:
     """D, D_r1, G, G_path."""
 
+    folder_flag = "--outdir"  # what gives a run another folder
+
     def __init__(
         self,
         net: Generator,
@@ -213,10 +215,11 @@ class StyleGANFinetune:
 
     def _about(self) -> dict[str, str]:
         o = self.options
-        kept = {k: v for k, v in vars(o).items() if k not in ("device", "compile", "channels_last")}
-        settings = ", ".join(f"{name} {value}" for name, value in kept.items())
+        kept = {k: v for k, v in vars(o).items() if k not in ("device", "dtype", "compile", "channels_last")}
         sizes = " ".join(f"{r}:{c}" for r, c in self.net.channels.items())
-        return {"data": self.data.about, "network": sizes, "settings": settings, "processes": str(world_size())}
+        settings = {name: str(value) for name, value in kept.items()}
+        others = {"data": self.data.about, "network": sizes, "processes": str(world_size())}
+        return others | {"terms": " ".join(sorted(self.extra))} | settings
 
     # What a step works on
 
