@@ -4,7 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench train-default lock clean
+# As root on Debian or Ubuntu: their Chromium, for the page's tests. Elsewhere one that is there is taken, or none.
+CHROMIUM := command -v chromium || command -v chromium-browser || command -v google-chrome
+INSTALL := DEBIAN_FRONTEND=noninteractive timeout 240 apt-get install --yes --no-install-recommends chromium
+
+.PHONY: browser demo test lint bench train-default lock clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml requirements.lock
@@ -20,8 +24,12 @@ data/demo.mp4: scripts/make_demo_clip.py | $(READY)
 demo: $(READY) data/demo.mp4  ## stylize the demo clip with the built-in model, print where it went
 	$(BIN)/python style_transfer.py --video --content data/demo.mp4 --style_degree 1 --output_path output
 
-test: $(READY)
+test: $(READY) browser
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+
+browser:
+	@{ $(CHROMIUM); } >/dev/null || { test "$$(id -u)" = 0 && { timeout 60 apt-get update; $(INSTALL); }; } >/dev/null 2>&1 \
+		|| echo "no Chromium here: the page is not tested in a browser"
 
 lint: $(READY)
 	$(BIN)/ruff check .

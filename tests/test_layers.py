@@ -18,13 +18,17 @@ LAYERS = (
     ("weights",),
     ("painters",),
     ("pipeline", "train", "latent"),
-    ("compat", "cli", "web", "live", "cluster", "stylize"),
+    ("compat", "stylize"),
+    ("web", "live", "cluster"),
+    ("cli",),
     ("__main__",),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 # What only some users have is imported only by the module that is about it.
 EXTRAS = {
     "gradio": {"web"},
+    "fastapi": {"web"},
+    "uvicorn": {"web"},
     "ray": {"cluster"},
     "pyvirtualcam": {"live"},
     "lmdb": {"train", "latent"},

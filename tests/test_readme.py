@@ -16,10 +16,11 @@ from PIL import Image
 from tiny import TINY
 
 import vtoon.pipeline.stylize
-from vtoon.cli import common, train
+from vtoon.cli import common
 from vtoon.cli.bench import Bench
 from vtoon.cli.launcher import StyleTransfer
 from vtoon.cli.main import COMMANDS
+from vtoon.cli.train_vtoonify import TrainD, TrainT
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.train.looks import LOOKS, PALETTES
 from vtoon.video.encoders import CODECS, CONTAINERS
@@ -34,7 +35,19 @@ def blocks(language: str) -> list[str]:
 
 
 LINES = [shlex.split(line, comments=True) for block in blocks("bash") for line in block.splitlines()]
-LONG = ("bench", "--sheet", "export")  # these are parsed here and run by tests of their own
+LONG = (
+    "bench",
+    "--sheet",
+    "export",
+    "train",
+    "align",
+    "blend",
+    "toonify",
+    "finetune",
+    "dataset",
+    "web",
+    "live",
+)  # these are parsed here and run by tests of their own
 RUN = [
     words[words[0] == "python" :]
     for words in LINES
@@ -87,13 +100,13 @@ def test_every_other_command_parses():
             tyro.extras.subcommand_cli_from_dict(
                 COMMANDS, args=args, use_underscores=True, config=(tyro.conf.OmitArgPrefixes,)
             )
-        elif program == "train_vtoonify_t.py":
-            tyro.cli(train.Train, args=args, use_underscores=True)
+        elif program == "train_vtoonify_d.py":
+            tyro.cli(TrainD, args=args, use_underscores=True, config=(tyro.conf.OmitArgPrefixes,))
         elif program == "benchmarks/speed.py":
             tyro.cli(Bench, args=args, use_underscores=True, config=(tyro.conf.OmitArgPrefixes,))
         elif program == "benchmarks/memory.py":
             tyro.cli(script("benchmarks/memory.py").Memory, args=args, use_underscores=True)
-        elif program == "benchmarks/engine.py":
+        elif program in ("benchmarks/engine.py", "benchmarks/distill.py"):
             tyro.cli(script(program).Bench, args=args, use_underscores=True)
         elif program in ("benchmarks/temporal.py", "benchmarks/identity.py"):
             tyro.extras.get_parser(script(program).main, use_underscores=True).parse_args(args)
@@ -106,8 +119,10 @@ def test_every_other_command_parses():
 def script(name: str):
     spec = importlib.util.spec_from_file_location(Path(name).stem, ROOT / name)
     module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str((ROOT / name).parent))  # as for a script that is run
     sys.modules[spec.name] = module  # dataclasses look their module up by name
     spec.loader.exec_module(module)
+    sys.path.pop(0)
     return module
 
 
@@ -140,7 +155,7 @@ def test_flags_that_are_named_exist():
 
 
 def helps() -> list[str]:
-    classes = (StyleTransfer, *COMMANDS.values(), train.Train)
+    classes = (StyleTransfer, *COMMANDS.values(), TrainD, TrainT)
     return [
         tyro.extras.get_parser(cls, use_underscores=True, config=(tyro.conf.OmitArgPrefixes,)).format_help()
         for cls in classes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections.abc import Sequence
@@ -9,14 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from vtoon.errors import VtoonError
+from vtoon.system.pictures import opened_image
 from vtoon.system.target import Target
+from vtoon.types import over_black
 
 log = logging.getLogger("vtoon")
+ORIENTATION = 274  # EXIF
 LUMA = (0.299, 0.587, 0.114)
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".heic", ".heif", ".avif")  # are read, too
 
 
 def to_tensor(image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -44,10 +49,10 @@ def load_image(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
     Raises VtoonError where the file is missing, empty or no image.
     """
     try:
-        with Image.open(path) as file:
+        with opened_image(path) as file:
             if getattr(file, "n_frames", 1) > 1:
                 log.warning("%s: holds %d pictures; the first is taken", path, file.n_frames)
-            image = _eight_bits(ImageOps.exif_transpose(file))
+            image = _by_profile(_eight_bits(ImageOps.exif_transpose(file)))
             alpha = None
             if "A" in image.getbands() or "transparency" in image.info:
                 image = image.convert("RGBA")
@@ -55,7 +60,7 @@ def load_image(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
             return np.array(image.convert("RGB")), alpha
     except FileNotFoundError:
         raise VtoonError(f"{path}: no such file") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise VtoonError(f"{path}: not a readable image ({str(error).splitlines()[0]})") from None
 
 
@@ -81,19 +86,56 @@ def as_image(image: object) -> np.ndarray:
     return image
 
 
-def colour_profile(path: str | os.PathLike) -> dict[str, object]:
-    """What of an image file tells how its RGB looks and prints, as `save_image` takes it: ICC profile, dpi."""
-    with Image.open(path) as file:
-        if file.mode == "CMYK":  # its profile says nothing of RGB
-            return {}
-        return {key: file.info[key] for key in ("icc_profile", "dpi") if file.info.get(key)}
+def about_image(path: str | os.PathLike) -> dict[str, object]:
+    """What an image file tells of its RGB and of itself, as `save_image` takes it: ICC profile, dpi, EXIF.
+
+    The profile of grays or inks says nothing of RGB: `load_image` has converted by it. EXIF (date, camera, place) is
+    without the thumbnail, which shows the photo, and without the rotation, which is applied.
+    """
+    with opened_image(path) as file:
+        about = {key: file.info[key] for key in ("icc_profile", "dpi") if file.info.get(key)}
+        if not _profile_is_of(about.get("icc_profile", b""), "RGB "):
+            about.pop("icc_profile", None)
+        exif = file.getexif()
+        exif.pop(ORIENTATION, None)
+        return about | ({"exif": exif.tobytes()} if len(exif) else {})
+
+
+def _profile_is_of(profile: bytes, space: str) -> bool:
+    """Whether an ICC profile is of a colour space: "RGB ", "GRAY" or "CMYK" (ICC.1, 7.2.6)."""
+    return profile[16:20] == space.encode()
+
+
+def _by_profile(image: Image.Image) -> Image.Image:
+    """Grays and inks in the colours that their profile gives them, in sRGB; without one, as Pillow takes them."""
+    space = {"L": "GRAY", "LA": "GRAY", "CMYK": "CMYK"}.get(image.mode)
+    profile = image.info.get("icc_profile") or b""
+    if space is None or not _profile_is_of(profile, space):
+        return image
+    alpha = image.getchannel("A") if image.mode == "LA" else None
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        plain = image.convert("L") if alpha else image
+        converted = ImageCms.profileToProfile(plain, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except ImageCms.PyCMSError:
+        return image
+    if alpha:
+        converted.putalpha(alpha)
+    return converted
 
 
 def save_image(path: str | os.PathLike, image: np.ndarray, alpha: np.ndarray | None = None, **about: object) -> None:
-    """Write uint8 [H, W, 3] RGB (PNG and WebP keep `alpha`), complete or not at all; `about`: see `colour_profile`."""
+    """Write uint8 [H, W, 3] RGB, complete or not at all; `about`: see `about_image`.
+
+    PNG, WebP and TIFF keep `alpha`; elsewhere the picture is laid over black.
+    """
     path = Path(path)
+    keeps_alpha = path.suffix.lower() in (".png", ".webp", ".tif", ".tiff")
+    if alpha is not None and not keeps_alpha and alpha.min() < 255:
+        log.warning("%s: what is transparent becomes black: %s has no alpha", path, path.suffix)
+        image = over_black(image, alpha)
     picture = Image.fromarray(image)
-    if alpha is not None and path.suffix.lower() in (".png", ".webp"):
+    if alpha is not None and keeps_alpha:
         picture.putalpha(Image.fromarray(alpha))
     options = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
     target = Target(path, overwrite=True)

@@ -19,10 +19,16 @@ class Frame:
     image: np.ndarray  # uint8 [H, W, 3] RGB
     pts: int = 0
     time_base: Fraction = Fraction(1, 25)
+    alpha: np.ndarray | None = None  # uint8 [H, W], 0: nothing of the picture is seen; None: all of it
 
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3:
             raise ValueError(f"Frame.image is {self.image.dtype} {self.image.shape}; it must be uint8 [H, W, 3]")
+
+
+def over_black(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """uint8 [H, W, 3] with alpha uint8 [H, W] as it is seen on black: not the colours that alpha hides."""
+    return (image.astype(np.uint16) * alpha[..., None] // 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,7 @@ class Rendered:
     time_base: Fraction
     cut: bool = False
     faces: int = 0
+    alpha: np.ndarray | None = None  # uint8 [H, W] of `image`; None: all of it is seen
 
 
 @dataclass(frozen=True)

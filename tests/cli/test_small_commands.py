@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vtoon.cli import measure, styles
+from vtoon.cli import measure
 from vtoon.cli.styles import drawings
 from vtoon.painters.engine import Engine
+from vtoon.pipeline import samples
 from vtoon.pipeline.stylize import StylizeOptions, load
 
 
@@ -51,7 +52,7 @@ def test_sheet_shows_every_style(command, tiny_model, tmp_path):
 def test_exemplars_of_a_published_model_are_listed_and_drawn(
     command, published_folder, small_encoder, tmp_path, portrait, monkeypatch
 ):
-    monkeypatch.setattr(styles, "PADDING", (60,) * 4)  # the face alone: less to parse
+    monkeypatch.setitem(samples.CLOSE_UP, "padding", (60,) * 4)  # the face alone: less to parse
     model, sheet = published_folder / "vtoonify_d_x" / "vtoonify_s_d.pt", tmp_path / "sheet.png"
     lines = command("styles", "--ckpt", model).out.splitlines()
     assert [line.split()[:2] for line in lines[1:]] == [[str(i), f"{i:03d}"] for i in range(4)]
@@ -113,7 +114,7 @@ def test_inspect_of_a_published_file(command, tmp_path):
 
 
 def test_bench(command, tmp_path, make_clip, portrait, tiny_model, monkeypatch):
-    monkeypatch.setattr(measure, "PEAK_SHAPES", ((1, 8, 16),))
+    monkeypatch.setattr("vtoon.system.measure.PEAK_SHAPES", ((1, 8, 16),))
     clip = make_clip(tmp_path / "a.mp4", 4, portrait)
     ended = command("bench", "--content", clip, "--ckpt", tiny_model, "--device", "cpu", "--json")
     assert ended.code == 0

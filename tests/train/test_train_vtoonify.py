@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -297,3 +298,13 @@ def test_options_are_those_of_the_layout(home):
     expected = TrainOptions(Path("checkpoint/vtoonify_d_cartoon"), 7, logs=Path("log/vtoonify_d_cartoon"))
     assert (options.folder, options.log_folder, options.steps) == (expected.folder, expected.logs, 7)
     assert options.previews.format(step=12) == "00012.jpg" and options.state == "vtoonify_s_d_state.pt"
+
+
+def test_the_commands_of_the_page_parse():
+    page = (Path(__file__).parents[2] / "docs" / "train.md").read_text()
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    found = [re.search(r"train_vtoonify_([dt])\.py (.*)", line) for line in lines]
+    commands = [(TrainD if m[1] == "d" else TrainT, m[2].split()) for m in found if m]
+    assert len(commands) == 6
+    for kind, args in commands:
+        assert tyro.cli(kind, args=args, use_underscores=True, config=(tyro.conf.OmitArgPrefixes,)).batch

@@ -237,11 +237,19 @@ def test_index_comes_first_in_mp4(tmp_path):
     assert data.index(b"moov") < data.index(b"mdat")
 
 
-def test_sound_ends_where_a_broken_source_ends(tmp_path):
+def test_damage_in_the_middle_costs_neither_sound_nor_what_follows(tmp_path):
     source = make_clip(tmp_path / "a.mp4", range(100), audio="aac", options={"g": "10"})
     spoil(source)
-    count = convert(source, tmp_path / "b.mp4")
-    assert 10 < count < 90
+    assert convert(source, tmp_path / "b.mp4") > 90
+    assert times(tmp_path / "b.mp4")[-1] == Fraction(99, 25)
+    assert len(packets(tmp_path / "b.mp4", "audio")) == len(packets(source, "audio"))
+
+
+def test_sound_ends_where_a_source_that_is_cut_short_ends(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (60, 48, 64, 3), dtype=np.uint8)
+    source = make_clip(tmp_path / "a.mp4", range(60), images=noise, audio="aac", index_first=True)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size * 6 // 10])
+    assert 20 < convert(source, tmp_path / "b.mp4") < 45
     assert abs(packets(tmp_path / "b.mp4", "audio")[-1][0] - times(tmp_path / "b.mp4")[-1]) < 0.1
 
 

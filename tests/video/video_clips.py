@@ -1,14 +1,17 @@
-"""Small clips for the tests, made with PyAV alone: what the library reads here it did not write itself."""
+"""Small clips for the tests, made with PyAV: what the library reads here it did not write itself."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
 import numpy as np
+
+from vtoon.video import VideoReader, VideoWriter
 
 RATE = 25
 
@@ -135,3 +138,40 @@ def packets(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
             for packet in container.demux()
             if packet.size and packet.stream.type == kind
         ]
+
+
+def retimed(
+    source: Path, target: Path, change: Callable[[Fraction, str], Fraction], options: dict[str, str] | None = None
+) -> Path:
+    """A copy of `source` whose packets have the times `change(seconds, type of the stream)`."""
+    with av.open(str(source)) as old, av.open(str(target), "w", container_options=options or {}) as new:
+        streams = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
+        for packet in old.demux():
+            if packet.size:
+                moved = change(packet.dts * packet.time_base, packet.stream.type) - packet.dts * packet.time_base
+                packet.pts, packet.dts = (t + round(moved / packet.time_base) for t in (packet.pts, packet.dts))
+                packet.stream = streams[packet.stream.index]
+                new.mux(packet)
+    return target
+
+
+def spans(path: Path) -> dict[str, tuple[float, float, float]]:
+    """Of pictures and sound: (start, end, longest step) in seconds, as the packets tell."""
+    times: dict[str, list[float]] = {}
+    with av.open(str(path)) as container:
+        for packet in container.demux():
+            if packet.size:
+                times.setdefault(packet.stream.type, []).append(float(packet.pts * packet.time_base))
+    found = {}
+    for kind, values in times.items():
+        values.sort()
+        found[kind] = values[0], values[-1], max(b - a for a, b in pairwise(values))
+    return found
+
+
+def converted(source: Path, target: Path, **options: object) -> Path:
+    """The source's frames, read and written once."""
+    with VideoReader(source) as reader, VideoWriter(target, like=reader, overwrite=True, **options) as writer:
+        for frame in reader:
+            writer.write(frame)
+    return target

@@ -1,7 +1,10 @@
+import json
 import pickle
+import time
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny import TINY
 
@@ -76,3 +79,47 @@ def test_the_built_in_model_is_here_and_small():
     assert len(bank) >= 30
     assert len({s.look for s in bank.styles}) >= 6 and len({s.palette for s in bank.styles}) >= 5
     assert bank.find(26).look == "cartoon"
+
+
+ABSURD = {
+    "channels": [3, None, [], "wide", {"4": 4}, {"32": 8192}, {"many": 3}],
+    "style_dim": [0, -1, 8192, 10**9, 64.0, "64", True],
+    "mapping_layers": [10**6, 2],
+    "out_size": [2**30, 100, 0, None],
+    "in_size": [2**30, 12],
+    "kernel_bank": [10**9, 1000],
+    "backbone": [[], "vgg", 3],
+    "something_new": [1],
+}
+
+
+@pytest.mark.parametrize("name", ABSURD)
+def test_an_absurd_configuration_is_refused_at_once(tmp_path, name):
+    """Before anything of its size is built."""
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, BuiltinVToonify(["a"], ["own"], TINY), {})
+    with safe_open(path, "pt") as file:
+        metadata, state = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}
+    for value in ABSURD[name]:
+        config = json.loads(metadata["config"])
+        if isinstance(value, dict) and len(value) == 1 and "32" in value:
+            value = config["channels"] | value
+        save_file(state, path, metadata | {"config": json.dumps(config | {name: value})})
+        started = time.monotonic()
+        with pytest.raises(VtoonError, match="damaged") as caught:
+            load_checkpoint(path)
+        assert time.monotonic() - started < 3 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["looks", "palettes", "provenance", "config"])
+@pytest.mark.parametrize("value", [7, None, ["a", 3], {"a": 1}, ["a"] * 5, "a", [[]]])
+def test_what_a_model_tells_is_checked_by_kind(tmp_path, name, value):
+    if (name, type(value)) == ("provenance", dict):
+        return
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, BuiltinVToonify(["a"], ["own"], TINY), {})
+    with safe_open(path, "pt") as file:
+        metadata, state = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}
+    save_file(state, path, metadata | {name: json.dumps(value)})
+    with pytest.raises(VtoonError, match="damaged"):
+        load_checkpoint(path)

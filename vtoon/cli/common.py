@@ -60,7 +60,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Coding:
-    """How a video is written."""
+    """How a video is written, and which frames of an interlaced one."""
 
     codec: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: what suits the container)")] = None
     """h264, hevc, av1, vp9, prores, h264_nvenc or hevc_nvenc."""
@@ -70,6 +70,20 @@ class Coding:
     """Constant quality: lower is better and larger."""
     preset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the codec's)")] = None
     """The encoder's speed, for example veryfast or slow for h264."""
+    deinterlace: Literal["auto", "off", "double"] = "auto"
+    """Interlaced video: auto keeps its frame rate, double draws every field at twice the rate, off leaves it."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What of a video is kept."""
+
+    start: Annotated[float, arg(metavar="SECONDS")] = 0.0
+    """Leave out what comes before."""
+    end: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="(default: the end)")] = None
+    """Leave out what comes after."""
+    sound: bool = True
+    """Keep the sound."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +104,7 @@ def guard(
     work: Callable[[], int | None], verbose: bool = False, when_stopped: str = "what was unfinished is discarded"
 ) -> int:
     """Run a command; returns its exit code. Whatever goes wrong becomes one line on stderr."""
+    _never_fail_on_a_name()
     try:
         with _stoppable():
             code = work() or 0
@@ -111,6 +126,15 @@ def guard(
             traceback.print_exc()
             return FAILED
         return _fail(f"{describe(error)}; run with --verbose for the traceback")
+
+
+def _never_fail_on_a_name() -> None:
+    """Characters of file names that the output's encoding lacks are shown as escapes; libraries' warnings are notes."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
 
 
 def say_error(message: str, word: str = "error") -> None:

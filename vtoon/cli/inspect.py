@@ -25,9 +25,12 @@ class Inspect:
     """The file, or an image sequence (frames/%04d.png)."""
 
     def run(self) -> None:
-        suffix = self.file.suffix.lower()
+        from vtoon.system.pipes import through_pipe
+
+        file = Path(through_pipe(str(self.file)))
+        suffix = file.suffix.lower()
         look = LOOK.get(suffix, _of_published if suffix in PUBLISHED_SUFFIXES else _of_media)
-        rows = list(look(self.file))
+        rows = list(look(file))
         width = max(len(name) for name, _ in rows)
         print("\n".join(f"{name.ljust(width)}  {value}" for name, value in rows))
 

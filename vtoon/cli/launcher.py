@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from tyro.conf import arg
 
-from vtoon.cli.common import Coding, Companion, Drawing, Flag, Speed, Talk, demo_clip, guard, say_error, show_notices
+from vtoon.cli.common import (
+    Coding,
+    Companion,
+    Cut,
+    Drawing,
+    Flag,
+    Speed,
+    Talk,
+    demo_clip,
+    guard,
+    say_error,
+    show_notices,
+)
 from vtoon.cli.stylize import run_jobs, shared_options
 from vtoon.errors import VtoonError
 
@@ -82,6 +94,7 @@ class StyleTransfer:
     drawing: Drawing = field(default_factory=Drawing)
     speed: Speed = field(default_factory=Speed)
     coding: Coding = field(default_factory=Coding)
+    cut: Cut = field(default_factory=Cut)
     messages: Talk = field(default_factory=Talk)
 
     def run(self) -> int:
@@ -95,7 +108,7 @@ class StyleTransfer:
             color_transfer=self.color_transfer,
             placement=self._placement(),
             padding=self.padding,
-            **shared_options(self.drawing, self.speed, self.coding, self.batch_size),
+            **shared_options(self.drawing, self.speed, self.coding, self.cut, self.batch_size),
         )
         copy = "_input" if self.scale_image and options.placement == "crop" else None
         naming = Naming(f"_vtoonify_{self.backbone[0]}", copy, self.coding.codec)

@@ -24,9 +24,11 @@ from vtoon.cli.styles import Styles
 from vtoon.cli.stylize import Stylize
 from vtoon.cli.teach import Nada, One, Styleclip
 from vtoon.cli.train import Train
+from vtoon.cli.web import Web
 
 COMMANDS = {
     "stylize": Stylize,
+    "web": Web,
     "styles": Styles,
     "inspect": Inspect,
     "bench": Bench,

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 TILE, LABEL = 192, 22  # px: side of a drawing, height of the line below it
 COLUMNS = 6
-PADDING = (140, 140, 150, 160)  # of the sheet's crop: left, right, top, bottom, px at 64 px between the eyes
-EXAMPLE_DETAIL = 80.0  # px between the eyes: enough for a thumbnail
 
 
 @dataclass(frozen=True)
@@ -88,39 +86,33 @@ def portrait(path: Path | None) -> np.ndarray:
 
 def drawings(stylizer: Stylizer) -> list[tuple[str, dict]]:
     """Label and options of each drawing on the sheet: the least of a style first, then every style."""
-    from vtoon.painters.published import PublishedModel
+    from vtoon.pipeline.samples import each_style, least
 
-    model, styles, degree, colours = stylizer.checkpoint, stylizer.styles, 0.0, True
-    if isinstance(model, PublishedModel):  # it may draw one style, one degree, and mostly not the styles' colours
-        only, degree, colours = model.special.style_id, model.special.style_degree or 0.0, model.special.color_transfer
-        styles = styles if only is None else (model.settled(None, None, False)[0],)
-    each = [(f"{style.id} {style.name}", {"style": style.id, "color_transfer": colours}) for style in styles]
-    return [(f"degree {degree:g}", {"style_degree": degree}), *each]
+    degree = least(stylizer)
+    return [(f"degree {degree:g}", {"style_degree": degree}), *each_style(stylizer)]
 
 
 def contact_sheet(stylizer: Stylizer, photo: np.ndarray, progress=lambda done, total: None) -> np.ndarray:
     """Every style drawn on the photo's face, labelled; the photo comes first. Returns uint8 [H, W, 3]."""
-    crop = {"placement": "crop", "faces": "largest", "padding": PADDING, "detail": EXAMPLE_DETAIL}
-    tiles, wanted = [], drawings(stylizer)
-    for label, options in wanted:
-        drawn, faces = stylizer.stylize_picture(photo, **options, **crop)
-        if not faces:
-            raise VtoonError("no face was found in the photo of the sheet; name another with --photo")
-        tiles.append(_tile(drawn, label))
-        progress(len(tiles), len(wanted))
+    from vtoon.faces import FaceDetector
     from vtoon.image import grid
+    from vtoon.pipeline.samples import close_up
 
+    tiles, wanted, faces = [], drawings(stylizer), FaceDetector().detect(photo)
+    if not faces:
+        raise VtoonError("no face was found in the photo of the sheet; name another with --photo")
+    for label, options in wanted:
+        tiles.append(_tile(close_up(stylizer, photo, faces, **options), label))
+        progress(len(tiles), len(wanted))
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % COLUMNS)
     return grid([tiles[i : i + COLUMNS] for i in range(0, len(tiles), COLUMNS)])
 
 
 def _tile(image: np.ndarray, label: str) -> np.ndarray:
     """A square thumbnail with its name below."""
-    height, width = image.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = Image.fromarray(image[top : top + side, left : left + side]).resize((TILE, TILE), Image.Resampling.LANCZOS)
+    from vtoon.pipeline.samples import square
+
     tile = Image.new("RGB", (TILE, TILE + LABEL), "white")
-    tile.paste(square)
+    tile.paste(Image.fromarray(square(image)).resize((TILE, TILE), Image.Resampling.LANCZOS))
     ImageDraw.Draw(tile).text((TILE // 2, TILE + LABEL // 2), label, "black", ImageFont.load_default(14), "mm")
     return np.array(tile)

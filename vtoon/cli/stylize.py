@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from vtoon.cli.common import FAILED, Coding, Drawing, Flag, Speed, Talk, progress_bar, say_error, show_notices
+from vtoon.cli.common import FAILED, Coding, Cut, Drawing, Flag, Speed, Talk, progress_bar, say_error, show_notices
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, which --help need not wait for
     from vtoon.pipeline.jobs import Job
@@ -25,7 +25,8 @@ class Stylize:
     """
 
     inputs: Annotated[tuple[str, ...], Positional, arg(metavar="INPUT [INPUT ...]", help_behavior_hint="")] = ()
-    """Videos, images, folders (all videos and images in them), quoted globs, image sequences (frames/%04d.png)."""
+    """Videos, images, folders (all videos and images in them), quoted globs, image sequences (frames/%04d.png),
+    pipes (- is standard input)."""
     output: Annotated[str, arg(aliases=["-o"], metavar="PATH")] = "output"
     """A folder; or, for one input, a file whose extension names the format."""
     style: Annotated[str | None, arg(aliases=["-s"], metavar="NAME|ID", help_behavior_hint="(default: 0)")] = None
@@ -45,6 +46,7 @@ class Stylize:
     drawing: Drawing = field(default_factory=Drawing)
     speed: Speed = field(default_factory=Speed)
     coding: Coding = field(default_factory=Coding)
+    cut: Cut = field(default_factory=Cut)
     messages: Talk = field(default_factory=Talk)
 
     def run(self) -> int:
@@ -59,13 +61,13 @@ class Stylize:
             color_transfer=self.color_transfer,
             placement=self.placement,
             overwrite=self.overwrite,
-            **shared_options(self.drawing, self.speed, self.coding, self.batch_size),
+            **shared_options(self.drawing, self.speed, self.coding, self.cut, self.batch_size),
         )
         jobs = plan(self.inputs, self.output, Naming(codec=self.coding.codec))
         return run_jobs(load(self.ckpt or "default", self.drawing.device), jobs, options, self.messages)
 
 
-def shared_options(drawing: Drawing, speed: Speed, coding: Coding, batch_size: int | str) -> dict:
+def shared_options(drawing: Drawing, speed: Speed, coding: Coding, cut: Cut, batch_size: int | str) -> dict:
     """The flags that both commands have, as StylizeOptions calls them."""
     return {
         "faces": drawing.faces,
@@ -74,6 +76,7 @@ def shared_options(drawing: Drawing, speed: Speed, coding: Coding, batch_size: i
         "batch_size": None if batch_size == "auto" else batch_size,
         **vars(speed),
         **vars(coding),
+        **vars(cut),
     }
 
 

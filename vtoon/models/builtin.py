@@ -35,12 +35,13 @@ class BuiltinVToonify(nn.Module):
     """Photo to drawing at the same size, by look, palette and degree.
 
     parts, field, tones = face(x) · x' = warp(x, degree * field)
-    drawing = ground(soft(x')) + vtoonify(x', parts; look, tones)
+    drawing = ground(soft(x')) + detail * (x' - soft(x')) + vtoonify(x', parts; look, tones)
     y = x' + degree * (palette(drawing) - x')
 
     The photo itself comes back at degree 0, and both shape and appearance grow evenly up to 1. The drawing starts from
     the photo's soft tones alone: from the whole photo, the network would spend most of its training on taking skin and
-    hair away again. What colour does to these tones in general, each look knows as a matrix: paper stays white.
+    hair away again. What colour does to these tones in general, each look knows as a matrix: paper stays white. A look
+    that keeps the scene as it is keeps a share of the photo's fine detail too, which costs no network.
     """
 
     def __init__(self, looks: Sequence[str], palettes: Sequence[str], config: VToonifyConfig = SMALL) -> None:
@@ -51,6 +52,7 @@ class BuiltinVToonify(nn.Module):
         self.face = FaceNet(len(looks))
         self.palettes = Palettes(palettes)
         self.grounds = nn.Parameter(torch.eye(3, 4).repeat(len(looks), 1, 1))  # colour matrix and shift of each look
+        self.details = nn.Parameter(torch.zeros(len(looks)))  # how much of the photo's fine detail each look keeps
 
     def forward(
         self,
@@ -95,9 +97,10 @@ class BuiltinVToonify(nn.Module):
         code, ones = self.codes(look, eye_distance, tones), torch.ones_like(eye_distance)
         where = F.interpolate(parts, scale_factor=POOL, mode="bilinear")
         seen = torch.cat([reshaped, screen(reshaped), where], 1)
-        ground = self.grounds[look]
-        tinted = torch.einsum("nij,njhw->nihw", ground[:, :, :3], F.avg_pool2d(reshaped, POOL))
-        soft = F.interpolate(tinted + ground[:, :, 3:, None], scale_factor=POOL, mode="bilinear")
+        ground, detail = self.grounds[look], self.details[look][:, None, None, None]
+        small = F.avg_pool2d(reshaped, POOL)
+        tinted = torch.einsum("nij,njhw->nihw", ground[:, :, :3], small) + ground[:, :, 3:, None] - detail * small
+        soft = F.interpolate(tinted, scale_factor=POOL, mode="bilinear") + detail * reshaped
         alone = len(code) == 1 and not torch.is_grad_enabled()  # one style: plain convolutions are faster
         net = bake(self.net, code, ones) if alone else self.net
         with arithmetic(seen.device, dtype):
@@ -118,6 +121,7 @@ class BuiltinVToonify(nn.Module):
             state[key] = state[key].unflatten(0, (-1, 2))[rows].flatten(0, 1)
         self.face.load_state_dict(state)
         self.grounds.copy_(other.grounds[rows])
+        self.details.copy_(other.details[rows])
 
 
 def screen(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import spectral_norm
 
 from vtoon.models.stylegan2 import published_channels
-from vtoon.ops import ConvLayer, EqualLinear
+from vtoon.ops import ConvLayer, EqualLinear, full_precision
 
 STDDEV_GROUP = 4  # samples compared with one another (Karras et al. 2018, table 2)
 LABEL_DIM = 64  # of the degree's and of the style's half of a condition
@@ -56,7 +56,7 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: [N, 3, size, size] in [-1, 1]. Returns logits [N, out_dim], positive for real."""
         x = self.convs(x)
-        with torch.autocast(x.device.type, enabled=False):  # small differences decide here, and it costs little
+        with full_precision(x.device):  # small differences decide here, and it costs little
             x = self.final_conv(add_batch_stddev(x.float()))
             return self.final_linear(x.flatten(1))
 

@@ -7,7 +7,7 @@ fully-convolutional encoder replaces the generator's layers below 32 px; its fea
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 
@@ -22,6 +22,30 @@ from vtoon.ops import pixel_norm
 BOTTLENECK = 32  # px: where the encoder meets the generator
 FIRST_CONV = 6  # generator.convs[6] is the first layer above 32 px
 MOD_RES_DILATIONS = (1, 4, 4, 2, 2, 1, 1)  # of res[0..6]; res[0] is in the published files but never used
+
+
+_WIDEST = 8192  # channels; the widest network known has 512
+_ALLOWED = {  # whole numbers, lowest and highest: what a file asks for beyond these is damage
+    "in_size": (BOTTLENECK, 4096),
+    "out_size": (BOTTLENECK, 4096),
+    "in_channels": (1, _WIDEST),
+    "style_dim": (1, _WIDEST),
+    "mapping_layers": (0, 64),
+    "stem_channels": (1, _WIDEST),
+    "kernel_bank": (0, 1024),
+    "feature_norm": (False, True),
+    "extrinsic_blocks": (False, True),
+}
+
+
+def _check(name: str, value: object, low: int, high: int) -> int:
+    if type(value) is not type(low) or not low <= value <= high:
+        raise ValueError(f"{name} is {_shown(value)}; it must be a {type(low).__name__} from {low} to {high}")
+    return value
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:40]
 
 
 @dataclass(frozen=True)
@@ -43,7 +67,18 @@ class VToonifyConfig:
     def __post_init__(self) -> None:
         if self.backbone not in ("dualstylegan", "toonify"):
             raise ValueError(f"backbone is {self.backbone!r}; it must be 'dualstylegan' or 'toonify'")
-        object.__setattr__(self, "channels", {int(k): int(v) for k, v in self.channels.items()})
+        for name, (low, high) in _ALLOWED.items():
+            _check(name, getattr(self, name), low, high)
+        for name in ("in_size", "out_size"):
+            if getattr(self, name).bit_count() != 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be a power of two")
+        if not isinstance(self.channels, Mapping):
+            raise ValueError(f"channels is {_shown(self.channels)}; it must name the channels of each resolution")
+        channels = {int(k): _check(f"channels of {k!s:.9} px", v, 1, _WIDEST) for k, v in self.channels.items()}
+        missing = {4 << k for k in range(self.out_size.bit_length() - 2)} - channels.keys()
+        if missing:
+            raise ValueError(f"channels lacks {min(missing)} px")
+        object.__setattr__(self, "channels", channels)
 
     @property
     def num_latents(self) -> int:

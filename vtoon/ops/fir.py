@@ -83,7 +83,7 @@ class Upsample(nn.Module):
         return torch.equal(self.kernel.cpu(), fir_kernel(gain=4.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        if not torch.is_autocast_enabled(x.device.type):
+        if x.is_meta or not torch.is_autocast_enabled(x.device.type):
             return upfirdn2d(x, self.kernel, up=2, pad=(2, 1))
         with torch.autocast(x.device.type, enabled=False):  # colours would be rounded once more at every size
             return upfirdn2d(x, self.kernel, up=2, pad=(2, 1))

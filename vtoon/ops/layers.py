@@ -25,6 +25,11 @@ def arithmetic(device: torch.device, dtype: torch.dtype) -> AbstractContextManag
     return nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype)
 
 
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """Networks within compute in fp32, whatever is on around them. Tensors without memory know no other."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+
+
 def sent(x: Tensor, device: torch.device) -> Tensor:
     """A small tensor on its way to the device: what the device still has to do need not end first."""
     return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)

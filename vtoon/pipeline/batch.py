@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from vtoon.errors import VtoonError, describe
-from vtoon.image import colour_profile, load_image, save_image
+from vtoon.image import about_image, load_image, save_image
 from vtoon.pipeline.jobs import Job
 from vtoon.pipeline.placement import Placement
 from vtoon.pipeline.stylize import Progress, StylizeOptions, Stylizer, first_face
@@ -98,7 +98,7 @@ def _image(stylizer: Stylizer, job: Job, options: StylizeOptions, progress: Prog
         drawn, faces = stylizer.stylize_picture(image, **vars(options))
         if alpha is not None and drawn.shape != image.shape:
             alpha = _cropped(stylizer, np.dstack([image, alpha]), options, drawn.shape[1::-1])[..., 3]
-        save_image(job.output, drawn, alpha, **colour_profile(job.source))
+        save_image(job.output, drawn, alpha, **about_image(job.source))
     if progress:
         progress(1, 1)
     return Result(job, DONE, 1, faces, time.monotonic() - started)
@@ -118,13 +118,14 @@ def copy_cropped(stylizer: Stylizer, job: Job, options: StylizeOptions) -> None:
     """Write the region of the input that a crop shows, without the drawing (VToonify's `_input` files)."""
     if job.kind == "image":
         image = load_image(job.source)[0]
-        save_image(job.copy, _cropped(stylizer, image, options), **colour_profile(job.source))
+        save_image(job.copy, _cropped(stylizer, image, options), **about_image(job.source))
         return
-    coding = {"codec": options.codec, "crf": options.crf, "preset": options.preset}
-    with VideoReader(job.source) as reader, VideoWriter(job.copy, like=reader, overwrite=True, **coding) as writer:
+    reader = VideoReader(job.source, part=options.part, deinterlace=options.deinterlace)
+    with reader, VideoWriter(job.copy, like=reader, overwrite=True, **options.coding) as writer:
         placement = stylizer.place(options, first_face(iter(reader)), (reader.info.height, reader.info.width))
         for frame in reader:
-            writer.write(replace(frame, image=_region(placement, frame)))
+            alpha = None if frame.alpha is None else _region(placement, Frame(np.dstack([frame.alpha] * 3)))[..., 0]
+            writer.write(replace(frame, image=_region(placement, frame), alpha=alpha))
 
 
 def _cropped(

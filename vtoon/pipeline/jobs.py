@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vtoon.errors import VtoonError
-from vtoon.image import IMAGE_SUFFIXES
+from vtoon.image import IMAGE_SUFFIXES, PHOTO_SUFFIXES
+from vtoon.system.pipes import through_pipe
 from vtoon.system.target import Target
 from vtoon.video import sniff_kind
 from vtoon.video.encoders import CODECS, CONTAINERS
@@ -59,12 +60,13 @@ class Job:
 
 
 def plan(inputs: Sequence[str], output: str | os.PathLike, naming: Naming = Naming()) -> list[Job]:
-    """The jobs for files, folders, quoted globs and image sequences; nothing is written yet.
+    """The jobs for files, folders, quoted globs, image sequences and pipes; nothing is written yet.
 
     `output` is a folder, or, for one input file, a file where it has an extension and no slash at its end.
     Two inputs that would share an output, and an output that is an input, are problems of these jobs alone. Raises
     VtoonError where there is nothing to do, or the only job has a problem of this kind.
     """
+    inputs = [through_pipe(os.fspath(text)) for text in inputs]
     sources, alone = find(inputs), len(inputs) == 1 and _is_one(inputs[0])
     as_file, output = _is_file_name(os.fspath(output)), Path(output)
     if as_file and not alone:
@@ -108,7 +110,7 @@ def _is_one(text: str) -> bool:
 def _is_media(path: str) -> bool:
     suffix = Path(path).suffix.lower()
     if suffix:
-        return suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES
+        return suffix in VIDEO_SUFFIXES or suffix in PHOTO_SUFFIXES
     try:
         return bool(sniff_kind(path))  # no extension: the content says
     except VtoonError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -38,7 +38,7 @@ class Placement(Protocol):
 def rendered(tracked: TrackedFrame, source: np.ndarray, image: np.ndarray, weight: np.ndarray | None) -> Rendered:
     """A result with the frame's own times."""
     frame, faces = tracked.frame, sum(not face.held for face in tracked.faces)
-    return Rendered(source, image, weight, frame.pts, frame.time_base, tracked.cut, faces)
+    return Rendered(source, image, weight, frame.pts, frame.time_base, tracked.cut, faces, frame.alpha)
 
 
 class Paste:
@@ -105,7 +105,11 @@ class Crop:
         source = regions[0].job.image
         if self.upscale > 1:
             source = cv2.resize(source, toons[0].shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        return rendered(tracked, source, toons[0], None)
+        result = rendered(tracked, source, toons[0], None)
+        if result.alpha is None:
+            return result
+        alpha = crop_face(np.dstack([result.alpha] * 3), self.box, self.exact)[..., 0]
+        return replace(result, alpha=cv2.resize(alpha, toons[0].shape[1::-1], interpolation=cv2.INTER_LINEAR))
 
 
 class Full:

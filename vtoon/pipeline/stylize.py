@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -27,6 +27,8 @@ from vtoon.system.clock import StageClock
 from vtoon.system.stream import batched, prefetch
 from vtoon.types import Frame, Landmarks, Rendered, Style, TrackedFace, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter
+from vtoon.video.deinterlace import check_mode
+from vtoon.video.part import Part
 from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from vtoon.weights.converted import is_converted
 from vtoon.weights.hub import find_missing, folder_name
@@ -57,6 +59,10 @@ class StylizeOptions:
     codec: str | None = None
     crf: int | None = None
     preset: str | None = None
+    deinterlace: str = "auto"  # of an interlaced video: auto, off, or double, a frame of each field
+    start: float = 0.0  # s: of a video, what comes before is left out
+    end: float | None = None  # s, and what comes after
+    sound: bool = True
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -72,10 +78,12 @@ class StylizeOptions:
             "between 0 (the photo) and 1 (the full drawing)",
         )
         check(self.placement in PLACEMENTS, "placement", "crop, paste or full")
+        check_mode(self.deinterlace)
         check(self.faces in ("all", "largest"), "faces", "all or largest")
         check(self.batch_size is None or _counts(self.batch_size), "batch_size", "auto or a whole number, at least 1")
         check(_counts(self.parse_every), "parse_every", "a whole number, at least 1")
         check(self.dtype in ("auto", *DTYPES), "dtype", f"auto, {', '.join(DTYPES)}")
+        Part(self.start, self.end)
         check(len(self.padding) == 4 and min(self.padding) >= 0, "padding", "four numbers, none negative")
         if self.exact:
             placement = "full" if self.placement == "full" else "crop"
@@ -84,6 +92,16 @@ class StylizeOptions:
                 object.__setattr__(self, name, value)
         low, high = DETAIL_RANGE
         check(self.detail == "auto" or _within(self.detail, low, high), "detail", f"auto or {low:.0f} to {high:.0f} px")
+
+    @property
+    def part(self) -> Part:
+        """What of a video is drawn."""
+        return Part(self.start, self.end)
+
+    @property
+    def coding(self) -> dict[str, object]:
+        """How a video is written, as VideoWriter calls it."""
+        return {"codec": self.codec, "crf": self.crf, "preset": self.preset, "keep_sound": self.sound}
 
 
 def _within(value: float | str, low: float, high: float) -> bool:
@@ -172,16 +190,21 @@ class Stylizer:
 
     def stylize_picture(self, image: np.ndarray | str | os.PathLike, **options) -> tuple[np.ndarray, int]:
         """As `stylize_image`; also returns the number of faces found."""
-        chosen = StylizeOptions(**options)
-        engine = self.engine(chosen)
-        image = as_image(image)
+        chosen, image = StylizeOptions(**options), as_image(image)
+        engine = self.engine(chosen)  # a style that does not exist is told before the search
         found = FaceDetector().detect(image)
         found = found[:1] if chosen.faces == "largest" else found
-        faces = tuple(TrackedFace(i, landmarks) for i, landmarks in enumerate(found))
-        tracked = TrackedFrame(Frame(image), faces, cut=True)
-        placement = self.place(chosen, found[0] if found else None, image.shape[:2])
-        (result,) = self.render(iter([tracked]), placement, engine, 1)
-        return result.image, len(faces)
+        return self.draw_faces(image, found, chosen, engine), len(found)
+
+    def draw_faces(
+        self, image: np.ndarray, faces: Sequence[Landmarks], options: StylizeOptions, engine: Engine | None = None
+    ) -> np.ndarray:
+        """Draw the given faces, biggest first, of one picture uint8 [H, W, 3]; uint8 [h, w, 3]."""
+        seen = tuple(TrackedFace(i, landmarks) for i, landmarks in enumerate(faces))
+        tracked = TrackedFrame(Frame(image), seen, cut=True)
+        placement = self.place(options, faces[0] if faces else None, image.shape[:2])
+        (result,) = self.render(iter([tracked]), placement, engine or self.engine(options), 1)
+        return result.image
 
     def stylize_video(
         self,
@@ -201,8 +224,8 @@ class Stylizer:
         placement = self._placement_of(source, chosen)
         n = chosen.batch_size or (1 if self.device.type == "cpu" else 8)
         frames, most = 0, 0
-        coding = {"codec": chosen.codec, "crf": chosen.crf, "preset": chosen.preset, "overwrite": chosen.overwrite}
-        with VideoReader(source) as reader, VideoWriter(target, like=reader, **coding) as writer:
+        reader = VideoReader(source, part=chosen.part, deinterlace=chosen.deinterlace)
+        with reader, VideoWriter(target, like=reader, overwrite=chosen.overwrite, **chosen.coding) as writer:
             decoded = clock.stage("wait", prefetch(clock.stage("decode", reader)))
             tracker = FaceTracker(faces=chosen.faces)
             tracked = clock.stage("wait", prefetch(clock.stage("track", tracker.track(decoded))))
@@ -210,7 +233,7 @@ class Stylizer:
             done = clock.stage("steady", steady(drawn, self.flow)) if chosen.steady else drawn
             for picture in prefetch(done):
                 with clock.measure("encode"):
-                    writer.write(picture.image, picture.pts, picture.time_base)
+                    writer.write(picture)
                 frames, most = frames + 1, max(most, picture.faces)
                 if progress:
                     progress(frames, reader.info.expected_frames)
@@ -251,7 +274,7 @@ class Stylizer:
         """`crop` and `full` fix their geometry by the first face of the clip, so they look ahead for it."""
         if options.placement == "paste":
             return self.place(options, None, (0, 0))
-        with VideoReader(source) as reader:
+        with VideoReader(source, part=options.part, deinterlace=options.deinterlace) as reader:
             face = first_face(iter(reader))
             size = (reader.info.height, reader.info.width)
         return self.place(options, face, size)

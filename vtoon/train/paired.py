@@ -10,7 +10,7 @@ from scipy.interpolate import RBFInterpolator
 from tqdm import tqdm
 
 from vtoon.errors import VtoonError
-from vtoon.image import IMAGE_SUFFIXES, load_image
+from vtoon.image import PHOTO_SUFFIXES, load_image
 from vtoon.train.pairs import OFFSET_GRID, Drawings, SheetMaker, cache_folder, load_faces
 from vtoon.types import Landmarks
 
@@ -21,7 +21,7 @@ GRID = 32  # samples a side of the map that brings a drawing onto its photo
 def prepare_pairs(photos: Path, drawings: Path, cache: Path) -> Drawings:
     """Photos and drawings of the same name as one look. Every drawing is brought onto its photo by the landmarks of
     both, so that it teaches how a face is drawn, not where. Done once, kept under `cache`."""
-    by_name = {p.stem: p for p in sorted(drawings.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES}
+    by_name = {p.stem: p for p in sorted(drawings.iterdir()) if p.suffix.lower() in PHOTO_SUFFIXES}
     pairs = [(p, by_name[p.stem]) for p in sorted(photos.iterdir()) if p.stem in by_name]
     if not pairs:
         raise VtoonError(f"{photos}, {drawings}: no two pictures of one name; a pair is a.jpg here and a.png there")

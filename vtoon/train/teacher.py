@@ -94,7 +94,7 @@ class PairTeacher:
         if look is None:  # the first look, the default, is drawn twice as often
             look = max(0, int(rng.integers(-1, len(self.looks))))
         eyes, faces = _eye_distance(rng), self.drawings[self.looks[look]].faces
-        face = _pick_face(rng, faces, eyes)
+        face = _pick_face(rng, drawn_faces(self.drawings[self.looks[look]]), eyes)
         view = random_view(rng, faces.landmarks[face], self.size, eyes)
         degree = 1.0 if rng.random() < 0.67 else rng.uniform()
         photo, drawing, parts = self.render(face, look, view, degree, mirror=rng.random() < 0.5)
@@ -146,6 +146,15 @@ def _tones(faces: FaceSheets, face: int) -> Tensor:
     """[1, 7], as the model measures them, on the parts as they really are."""
     parts = torch.from_numpy(np.array(faces.parts[face])).permute(2, 0, 1)[None].float() / 255
     return face_tones(F.avg_pool2d(to_tensor(np.array(faces.photos[face])), POOL), parts)
+
+
+def drawn_faces(drawings: Drawings) -> FaceSheets:
+    """Those faces that a look has drawn: the first of them all."""
+    faces, count = drawings.faces, len(drawings.sheets)
+    if count >= len(faces):
+        return faces
+    rows = (values[:count] for values in (faces.photos, faces.landmarks, faces.native_eyes, faces.parts))
+    return FaceSheets(faces.folder, *rows)
 
 
 def _pick_face(rng: np.random.Generator, faces: FaceSheets, eyes: float) -> int:

@@ -217,7 +217,7 @@ def _steps(recipe: Recipe, options: TrainOptions, step: int, stop: Sequence[int]
                 save_state(recipe, step, options.folder / options.state)
             if exports(step) and step >= options.save_begin:
                 recipe.export(options.folder, step)
-    if is_main() and step < options.steps and time.monotonic() > end:
+    if is_main() and options.minutes is not None and step < options.steps:
         save_image(options.log_folder / options.previews.format(step=step), recipe.preview())
     return step
 

@@ -88,19 +88,23 @@ def colours_of(frame: av.VideoFrame, context: av.VideoCodecContext) -> Colours:
 
 
 class ToRGB:
-    """Callable: decoded picture of any pixel format -> uint8 [height, width, 3] RGB. HDR is tone-mapped to BT.709."""
+    """Callable: decoded picture of any pixel format -> uint8 [height, width, 3] RGB, or with `alpha` [.., 4] RGBA.
 
-    def __init__(self, colours: Colours, width: int, height: int) -> None:
+    HDR is tone-mapped to BT.709.
+    """
+
+    def __init__(self, colours: Colours, width: int, height: int, alpha: bool = False) -> None:
         self._size = (width, height)  # a picture whose size changes on the way is scaled back to the first one's
         self._colours = colours.completed(width, height)
         self._reformat = VideoReformatter().reformat
+        self._format = "gbrp16le" if colours.hdr else "rgba" if alpha else "rgb24"
         self._tone_map = ToneMap(colours.transfer, colours.primaries) if colours.hdr else None
 
     def __call__(self, picture: av.VideoFrame) -> np.ndarray:
         rgb = self._reformat(
             picture,
             *self._size,
-            format="gbrp16le" if self._tone_map else "rgb24",
+            format=self._format,
             src_colorspace=_SWSCALE[self._colours.matrix],
             src_color_range=FULL if picture.format.is_rgb else self._colours.range,
             dst_color_range=FULL,
@@ -110,7 +114,8 @@ class ToRGB:
 
 
 class FromRGB:
-    """Callable: uint8 [H, W, 3] RGB -> picture in the encoder's pixel format, H and W padded up to `multiple` px."""
+    """Callable: uint8 [H, W, 3] RGB or [H, W, 4] RGBA -> picture in the encoder's pixel format, H and W padded up to
+    `multiple` px."""
 
     def __init__(self, colours: Colours, pix_fmt: str, multiple: int = 1) -> None:
         self._colours, self._pix_fmt, self._multiple = colours, pix_fmt, multiple
@@ -123,7 +128,7 @@ class FromRGB:
             image = np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
         matrix = _SWSCALE[self._colours.matrix]
         picture = self._reformat(
-            av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24"),
+            av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgba" if image.shape[2] == 4 else "rgb24"),
             format=self._pix_fmt,
             src_colorspace=matrix,
             dst_colorspace=matrix,

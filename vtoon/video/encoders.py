@@ -30,6 +30,9 @@ class Codec:
     preset_option: str = "preset"
     presets: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
+    alpha_pix_fmt: str | None = None  # with alpha, in the containers named below
+    alpha_suffixes: tuple[str, ...] = ()
+    alpha_options: Mapping[str, str] = field(default_factory=dict)
     multiple: int = 2  # px that width and height are padded to: 4:2:0 halves them
     hardware: bool = False
 
@@ -53,13 +56,13 @@ class Codec:
 
 
 _ISO = (".mp4", ".m4v", ".mov", ".mkv")
+_X265 = {"x265-params": "log-level=none", "forced-idr": "1"}  # a keyframe that is asked for ends what was before
+_NVENC_OPTIONS = {"rc": "vbr", "b": "0", "forced-idr": "1"}
 _NVENC = {"crf_option": "cq", "preset": "p5", "presets": tuple(f"p{n}" for n in range(1, 8)), "hardware": True}
 
 CODECS = {
     "h264": Codec("libx264", (*_ISO, ".avi"), crf=18, preset="medium", presets=_X26X_PRESETS),
-    "hevc": Codec(
-        "libx265", _ISO, crf=20, preset="medium", presets=_X26X_PRESETS, options={"x265-params": "log-level=none"}
-    ),
+    "hevc": Codec("libx265", _ISO, crf=20, preset="medium", presets=_X26X_PRESETS, options=_X265),
     "av1": Codec(
         "libsvtav1",
         (".mp4", ".m4v", ".mkv", ".webm"),
@@ -77,17 +80,30 @@ CODECS = {
         preset_option="cpu-used",
         presets=tuple(map(str, range(9))),
         options={"row-mt": "1", "b": "0"},
+        alpha_pix_fmt="yuva420p",
+        alpha_suffixes=(".webm", ".mkv"),
+        alpha_options={"auto-alt-ref": "0"},  # libvpx looks ahead in opaque pictures only
         multiple=1,
     ),
-    "prores": Codec("prores_ks", (".mov", ".mkv"), "yuv422p10le", options={"profile": "hq", "vendor": "apl0"}),
-    "h264_nvenc": Codec("h264_nvenc", (*_ISO, ".avi"), crf=19, options={"rc": "vbr", "b": "0"}, **_NVENC),
-    "hevc_nvenc": Codec("hevc_nvenc", _ISO, crf=21, options={"rc": "vbr", "b": "0"}, **_NVENC),
+    "prores": Codec(
+        "prores_ks",
+        (".mov", ".mkv"),
+        "yuv422p10le",
+        options={"profile": "hq", "vendor": "apl0"},
+        alpha_pix_fmt="yuva444p10le",
+        alpha_suffixes=(".mov", ".mkv"),
+        alpha_options={"profile": "4444"},
+    ),
+    "h264_nvenc": Codec("h264_nvenc", (*_ISO, ".avi"), crf=19, options=_NVENC_OPTIONS, **_NVENC),
+    "hevc_nvenc": Codec("hevc_nvenc", _ISO, crf=21, options=_NVENC_OPTIONS, **_NVENC),
 }
 _USUAL = {".webm": "vp9"}  # everywhere else h264
+_USUAL_WITH_ALPHA = _USUAL | {".mov": "prores"}
 
 
-def choose_codec(path: Path, name: str | None) -> tuple[str, Codec]:
-    """(codec name, how to drive it) for an output file; `name` None: the usual one of the container.
+def choose_codec(path: Path, name: str | None, alpha: bool = False) -> tuple[str, Codec]:
+    """(codec name, how to drive it) for an output file; `name` None: the usual one of the container (of pictures with
+    `alpha`, one that keeps it).
 
     VtoonError where the container is not known, does not hold the codec, or this machine cannot encode it.
     """
@@ -95,7 +111,7 @@ def choose_codec(path: Path, name: str | None) -> tuple[str, Codec]:
     if suffix not in CONTAINERS:
         known = " ".join(CONTAINERS)
         raise VtoonError(f"{path}: {suffix or 'no extension'} is no video container; take one of {known}")
-    name = name or _USUAL.get(suffix, "h264")
+    name = name or (_USUAL_WITH_ALPHA if alpha else _USUAL).get(suffix, "h264")
     if name not in CODECS:
         raise VtoonError(f"codec {name!r} is not known; take one of {', '.join(CODECS)}")
     codec = CODECS[name]

@@ -8,13 +8,23 @@ from fractions import Fraction
 
 import av
 import numpy as np
-from PIL import Image
 
 from vtoon.errors import VtoonError
+from vtoon.system.pictures import opened_image
 from vtoon.video.colours import UNTAGGED, Colours, colours_of
-from vtoon.video.source import check_file, is_pattern, open_source, picture_stream, sequence_numbers, still_image
+from vtoon.video.rising import believable_rate
+from vtoon.video.source import (
+    alpha_decoder,
+    check_file,
+    is_pattern,
+    open_source,
+    picture_stream,
+    sequence_numbers,
+    still_image,
+)
 
 _QUARTER_TURNS = {(1, 0): 0, (0, 1): 90, (-1, 0): 180, (0, -1): 270}  # (d, b) = (cos, sin) -> degrees clockwise
+_OFTEN_OPAQUE = ("gif", "png", "apng", "qtrle", "tiff", "bmp", "targa", "webp")  # whatever their pixel format is
 _EXIF_TURNS = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
 
 
@@ -78,6 +88,8 @@ class MediaInfo:
     start: float = 0.0  # s, time of the first picture
     audio_codecs: tuple[str, ...] = ()
     subtitle_codecs: tuple[str, ...] = ()
+    interlaced: bool = False  # as the first picture says
+    alpha: bool = False  # not all of the picture is seen
 
     @property
     def rotation(self) -> int:
@@ -128,11 +140,11 @@ def probe(path: str | os.PathLike, rate: Fraction | None = None) -> MediaInfo:
 
 def _probe_image(path: str | os.PathLike) -> MediaInfo:
     try:
-        with Image.open(path) as image:
+        with opened_image(path) as image:
             turn = _EXIF_TURNS.get(image.getexif().get(274, 1), 0)
             width, height = image.size[::-1] if turn in (90, 270) else image.size
             name, mode = image.format.lower(), image.mode
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError) as error:
         raise VtoonError(f"{path}: a picture of a kind that cannot be read ({error})") from None
     return MediaInfo(os.fspath(path), "image", name, name, mode, 16 if "16" in mode else 8, width, height, frames=1)
 
@@ -157,13 +169,15 @@ def _probe_video(path: str | os.PathLike, container: av.container.InputContainer
         orientation=orientation,
         sample_aspect_ratio=aspect,
         colours=colours_of(picture, stream.codec_context),
-        rate=Fraction(stream.average_rate or stream.guessed_rate or 25),
+        rate=believable_rate(container, stream, path),
         time_base=time_base,
         frames=len(sequence_numbers(path)) if is_pattern(path) else stream.frames or None,
         duration=_duration(stream, container),
         start=float((picture.pts or 0) * time_base),
         audio_codecs=tuple(_codec_name(track) for track in container.streams.audio),
         subtitle_codecs=tuple(_codec_name(track) for track in container.streams.subtitles),
+        interlaced=bool(picture.interlaced_frame),
+        alpha=_has_alpha(picture, stream),
     )
 
 
@@ -171,16 +185,26 @@ def _first_picture(
     container: av.container.InputContainer, stream: av.VideoStream, path: str | os.PathLike
 ) -> av.VideoFrame:
     """The first picture that decodes; damaged packets before it are passed over."""
+    context = alpha_decoder(stream)
     try:
         for packet in container.demux(stream):
             try:
-                for picture in packet.decode():
+                for picture in context.decode(packet if packet.size else None) if context else packet.decode():
                     return picture
             except av.error.FFmpegError:
                 continue
     except av.error.FFmpegError:
         pass
     raise VtoonError(f"{path}: the file is damaged: not one picture can be decoded")
+
+
+def _has_alpha(picture: av.VideoFrame, stream: av.VideoStream) -> bool:
+    """Formats of single pictures often have an alpha channel without need; there the first picture tells."""
+    if not (picture.format.has_palette or any(component.is_alpha for component in picture.format.components)):
+        return False
+    if stream.codec_context.codec.canonical_name not in _OFTEN_OPAQUE and not picture.format.has_palette:
+        return True
+    return bool(picture.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)
 
 
 def _orientation(picture: av.VideoFrame) -> Orientation:

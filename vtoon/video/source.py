@@ -5,18 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterator
 from fractions import Fraction
 
 import av
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from vtoon.errors import VtoonError
+from vtoon.system.pictures import is_still, iso_brands, opened_image
+from vtoon.system.pipes import is_pipe
 
 _PATTERN = re.compile(r"%0?\d*d")  # printf counter of an image sequence: frames/%04d.png
 _IMAGE_CONTAINER = re.compile(r".*_pipe$|image2$")  # ffmpeg's demuxers of single pictures
+_STUMBLES = 100  # packets that cannot be read, before a file is given up
 # What counts as a picture; Pillow would also take an MPEG stream for one.
 _STILL_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "ICO")
-_STILL_BRANDS = (b"avif", b"heic", b"heix", b"mif1")  # ISO media that are one picture
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def is_pattern(path: str | os.PathLike) -> bool:
@@ -51,6 +55,10 @@ def check_file(path: str | os.PathLike) -> None:
         raise VtoonError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if os.path.isdir(path):
         raise VtoonError(f"{path}: is a folder; give a video or an image file")
+    if is_pipe(path):
+        raise VtoonError(f"{path}: is a pipe, which can be read once only; save what comes through it to a file")
+    if not os.path.isfile(path):
+        raise VtoonError(f"{path}: is a device; give a video or an image file")
     if size == 0:
         raise VtoonError(f"{path}: the file is empty (0 bytes)")
 
@@ -58,16 +66,12 @@ def check_file(path: str | os.PathLike) -> None:
 def still_image(path: str | os.PathLike) -> bool:
     """Whether the file's content is one picture. Animations that ffmpeg plays (GIF, APNG) are none."""
     try:
-        with open(path, "rb") as file:
-            head = file.read(12)
-        if head[4:8] == b"ftyp":
-            return head[8:12] in _STILL_BRANDS
-        with Image.open(path, formats=_STILL_FORMATS) as image:
+        if brands := iso_brands(path):
+            return is_still(brands)
+        with opened_image(path, _STILL_FORMATS) as image:
             return not (getattr(image, "is_animated", False) and image.format in ("GIF", "PNG"))
     except PermissionError as error:
         raise VtoonError(f"{path}: cannot be read ({error.strerror})") from None
-    except Image.DecompressionBombError:
-        return True
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
         return False
 
@@ -96,6 +100,26 @@ def _open(path: str | os.PathLike, **options) -> av.container.InputContainer:
         container.close()
         raise VtoonError(f"{path}: the content is one picture, not a video")
     return container
+
+
+def packets(container: av.container.InputContainer) -> Iterator[av.Packet]:
+    """All packets, behind damage as well; FFmpegError where reading stops for good."""
+    for patience in reversed(range(_STUMBLES)):
+        try:
+            yield from container.demux()
+            return
+        except av.error.InvalidDataError:
+            if not patience:
+                raise
+
+
+def alpha_decoder(stream: av.VideoStream) -> av.VideoCodecContext | None:
+    """Of VP8 and VP9 with alpha, which FFmpeg's own decoders leave out; None where it needs no other decoder."""
+    name = _ALPHA_DECODERS.get(stream.codec_context.name)
+    told = {key.lower(): value for key, value in stream.metadata.items()}
+    if not name or told.get("alpha_mode") != "1" or name not in av.codec.codecs_available:
+        return None
+    return av.CodecContext.create(name, "r")
 
 
 def picture_stream(container: av.container.InputContainer, path: str | os.PathLike) -> av.VideoStream:

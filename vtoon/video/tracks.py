@@ -5,52 +5,67 @@ The source is opened a second time and read in step with the pictures that were 
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 import math
 import os
-from collections.abc import Iterator
+from fractions import Fraction
 
 import av
-from av.stream import Disposition
-from av.subtitles.subtitle import SubtitleSet
 
-from vtoon.video.source import open_source
+from vtoon.video.about import About
+from vtoon.video.clock import Clock
+from vtoon.video.part import WHOLE, Part
+from vtoon.video.source import open_source, packets
+from vtoon.video.track_kinds import Copy, Kind, Sound, Text, choose
 
 log = logging.getLogger("vtoon")
 
-_SOUND_ENCODER = {"webm": "libopus", "avi": "libmp3lame"}  # everywhere else AAC
-_TEXT_ENCODER = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
-_TEXT_CODECS = ("subrip", "ass", "ssa", "webvtt", "mov_text", "text")
-_CHANNELS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # any other layout becomes stereo
-_BITS_PER_CHANNEL = 96_000  # bit/s
-_CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")  # these describe the old file
+_HIDING = ("mp4", "mov")  # an edit list hides what is before zero
+_PRIMING = 0.1  # s before zero that a decoder may need to get going
+
+
+def plan(source: str | os.PathLike, output: str, sound: bool = True) -> dict[int, Kind]:
+    """How each track of `source` gets into a file of the format `output`; what does not is said. `sound`: keep it."""
+    with open_source(source) as container:
+        ways = choose(container, output, source)
+        return {i: way for i, way in ways.items() if sound or container.streams[i].type != "audio"}
 
 
 class Tracks:
-    """Everything of `source` that is heard or read, bound for the container `output`.
+    """Everything of `source` that is heard or read, and what it tells of itself, bound for the container `output`.
 
     Making one adds the streams, so it must be made before the first packet is written; then `advance` it with the
-    pictures and `finish` it. Title, chapters and languages come along.
+    pictures and `finish` it. `ways`: see `plan`.
     """
 
-    def __init__(self, source: str | os.PathLike, output: av.container.OutputContainer) -> None:
-        self._source, self._output = source, output
+    def __init__(
+        self,
+        source: str | os.PathLike,
+        output: av.container.OutputContainer,
+        ways: dict[int, Kind],
+        part: Part = WHOLE,
+        shift: Fraction = Fraction(0),
+    ) -> None:
+        """Of a `part`, `shift` s are taken off every time, and what is then before zero is left out."""
+        self._source, self._output, self._shift = source, output, shift
+        with open_source(source) as container:  # read to its covers, which are at the start
+            self._about = About(container, output, part.whole)
+            self.options = self._about.options()
         self._input = open_source(source)
-        _copy_description(self._input, output)
-        _say_what_is_left_out(self._input, source)
-        streams = [*self._input.streams.audio, *self._input.streams.subtitles]
-        self._tracks = {stream.index: track for stream in streams if (track := _track(stream, output, source))}
-        kept = [stream for stream in streams if stream.index in self._tracks]
-        self._packets = self._input.demux(*kept) if kept else None  # without a stream it would be all of them
-        self._waiting = self._next() if kept else None
+        self._tracks = {index: self._add(way, self._input.streams[index]) for index, way in ways.items()}
+        self._clock = Clock(self._input)
+        self._edited: set[int] = set()  # tracks that are hidden up to zero
+        self._packets = packets(self._input) if ways else None  # of all streams, for the clock follows all of them
+        self._waiting = self._next() if ways else None
+        self._begun = False
 
     def advance(self, until: float = math.inf) -> None:
         """Write what begins before `until` seconds."""
+        if not self._begun:
+            self._about.write()
+            self._begun = True
         while self._waiting is not None and _seconds(self._waiting) < until:
-            for packet in self._tracks[self._waiting.stream.index].convert(self._waiting):
-                self._output.mux(packet)
+            self._write(self._waiting)
             self._waiting = self._next()
 
     def finish(self, until: float = math.inf) -> None:
@@ -65,124 +80,53 @@ class Tracks:
             self._packets.close()
         self._input.close()
 
+    def _add(self, way: Kind, stream: av.stream.Stream) -> Copy | Sound | Text:
+        track = way(stream, self._output)
+        track.stream.metadata.update(stream.metadata)
+        track.stream.disposition = stream.disposition
+        return track
+
+    def _write(self, packet: av.Packet) -> None:
+        index = packet.stream.index
+        try:
+            for converted in self._tracks[index].convert(packet):
+                self._output.mux(converted)
+        except (av.error.ArgumentError, av.error.InvalidDataError) as error:
+            log.warning("%s: track %d breaks off at %.2f s (%s)", self._source, index, _seconds(packet), error.strerror)
+            del self._tracks[index]
+
     def _next(self) -> av.Packet | None:
         try:
             for packet in self._packets:
-                if packet.size and not packet.is_corrupt and _seconds(packet) is not None:
-                    return packet
+                if not packet.size or _seconds(packet) is None:
+                    continue
+                self._clock.set(packet)
+                if packet.stream.index in self._tracks and not packet.is_corrupt and not self._hidden(packet):
+                    if not self._shift or _moved(packet, self._shift):
+                        return packet
         except av.error.FFmpegError as error:
             log.warning("%s: sound and subtitles break off here (%s)", self._source, error.strerror)
         return None
 
+    def _hidden(self, packet: av.Packet) -> bool:
+        """Whether an edit list hides the packet, for the most part.
 
-class _Copy:
-    """Packets as they are, times and all."""
-
-    def __init__(self, stream: av.stream.Stream, output: av.container.OutputContainer) -> None:
-        self.stream = output.add_stream_from_template(stream, opaque=True)
-        self._last = -math.inf
-
-    def convert(self, packet: av.Packet) -> Iterator[av.Packet]:
-        packet.dts = packet.pts if packet.dts is None else packet.dts
-        packet.pts = packet.dts if packet.pts is None else packet.pts
-        if packet.dts > self._last:  # a muxer takes no step back in time
-            self._last = packet.dts
-            packet.stream = self.stream
-            yield packet
-
-    def flush(self) -> Iterator[av.Packet]:
-        return iter(())
+        Up to `_PRIMING` may be what a decoder needs to get going: that is written where it can be hidden again, and
+        where nothing more was hidden.
+        """
+        start, index = _seconds(packet), packet.stream.index
+        if packet.is_discard and start < -_PRIMING:
+            self._edited.add(index)
+            return True
+        middle = start + float((packet.duration or 0) * packet.time_base) / 2
+        return middle < 0 and index in self._edited and self._output.format.name not in _HIDING
 
 
-class _Sound:
-    """Decoded and encoded again. PyAV resamples to what the encoder takes."""
-
-    def __init__(self, stream: av.AudioStream, output: av.container.OutputContainer) -> None:
-        encoder = _SOUND_ENCODER.get(output.format.name, "aac")
-        source = stream.codec_context
-        layout = _CHANNELS.get(source.layout.nb_channels, "stereo") if encoder != "libmp3lame" else "stereo"
-        rate = 48000 if encoder == "libopus" else min(source.sample_rate, 48000)
-        self.stream = output.add_stream(encoder, rate=rate)
-        self.stream.codec_context.layout = layout
-        self.stream.codec_context.bit_rate = _BITS_PER_CHANNEL * self.stream.codec_context.layout.nb_channels
-
-    def convert(self, packet: av.Packet) -> Iterator[av.Packet]:
-        with contextlib.suppress(av.error.InvalidDataError):  # a damaged packet is a short silence
-            for frame in packet.decode():
-                yield from self.stream.encode(frame)
-
-    def flush(self) -> Iterator[av.Packet]:
-        yield from self.stream.encode(None)
-
-
-class _Text:
-    """Text subtitles of one kind as those of another."""
-
-    def __init__(self, stream: av.stream.Stream, output: av.container.OutputContainer) -> None:
-        self._decoder = stream.codec_context
-        self._decoder.open(strict=False)
-        self.stream = output.add_stream(_TEXT_ENCODER[output.format.name])
-        self.stream.codec_context.subtitle_header = self._decoder.subtitle_header
-
-    def convert(self, packet: av.Packet) -> Iterator[av.Packet]:
-        time = packet.dts if packet.pts is None else packet.pts
-        for text in self._decoder.decode2(packet) or ():
-            line = SubtitleSet.create(text.ass, 0, packet.duration or 0, time)
-            encoded = self.stream.codec_context.encode_subtitle(line)
-            encoded.time_base, encoded.stream = packet.time_base, self.stream
-            yield encoded
-
-    def flush(self) -> Iterator[av.Packet]:
-        return iter(())
-
-
-def _track(
-    stream: av.stream.Stream, output: av.container.OutputContainer, source: str | os.PathLike
-) -> _Copy | _Sound | _Text | None:
-    """The gentlest way for `stream` into `output`, said where it is not a copy; None where there is none."""
-    codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
-    container = output.format.name
-    what = f"{source}: {stream.type} track {stream.index} ({codec})"
-    if stream.codec_context and _takes(container, stream):
-        track = _Copy(stream, output)
-    elif stream.type == "audio" and stream.codec_context:
-        track = _Sound(stream, output)
-    elif codec in _TEXT_CODECS and container in _TEXT_ENCODER and hasattr(SubtitleSet, "create"):
-        track = _Text(stream, output)
-    else:
-        log.warning("%s is left out: %s cannot hold it", what, container)
-        return None
-    if not isinstance(track, _Copy):
-        name = track.stream.codec_context.codec.canonical_name
-        log.warning("%s is re-encoded as %s: %s cannot hold it as it is", what, name, container)
-    track.stream.metadata.update(stream.metadata)
-    track.stream.disposition = stream.disposition
-    return track
-
-
-def _takes(container: str, stream: av.stream.Stream) -> bool:
-    """Whether a container of this format accepts the stream as it is; asked by writing a header into memory."""
-    try:
-        with av.open(io.BytesIO(), "w", format=container) as trial:
-            trial.add_stream_from_template(stream, opaque=True)
-            trial.start_encoding()
-        return True
-    except (ValueError, av.error.FFmpegError):
-        return False
-
-
-def _copy_description(source: av.container.InputContainer, output: av.container.OutputContainer) -> None:
-    output.metadata.update({key: value for key, value in source.metadata.items() if key not in _CONTAINER_TAGS})
-    if hasattr(output, "set_chapters") and source.chapters():
-        output.set_chapters(source.chapters())
-    for theirs, ours in zip(source.streams.video[:1], output.streams.video, strict=False):
-        ours.metadata.update({key: theirs.metadata[key] for key in ("title", "language") if key in theirs.metadata})
-
-
-def _say_what_is_left_out(source: av.container.InputContainer, path: str | os.PathLike) -> None:
-    pictures = [s for s in source.streams.video[1:] if not s.disposition & Disposition.attached_pic]
-    for stream in [*pictures, *source.streams.attachments]:
-        log.warning("%s: %s stream %d is left out", path, stream.type, stream.index)
+def _moved(packet: av.Packet, shift: Fraction) -> bool:
+    """Make a packet `shift` s earlier; returns whether it is still heard or read after the beginning."""
+    ticks = round(shift / packet.time_base)
+    packet.pts, packet.dts = (None if time is None else time - ticks for time in (packet.pts, packet.dts))
+    return _seconds(packet) >= 0
 
 
 def _seconds(packet: av.Packet) -> float | None:

@@ -12,20 +12,25 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.video.frame import PictureType
 
 from vtoon.errors import VtoonError
 from vtoon.system.target import Target
-from vtoon.types import Frame, Rendered
+from vtoon.types import Frame, Rendered, over_black
+from vtoon.video.about import say_what_is_lost
 from vtoon.video.colours import SDR, Colours, FromRGB
 from vtoon.video.encoders import CONTAINERS, choose_codec
 from vtoon.video.info import MediaInfo
 from vtoon.video.reader import VideoReader
-from vtoon.video.source import is_pattern
-from vtoon.video.tracks import Tracks
+from vtoon.video.rising import stands_at_the_end
+from vtoon.video.source import is_pattern, open_source
+from vtoon.video.track_kinds import Kind
+from vtoon.video.tracks import Tracks, plan
 
 log = logging.getLogger("vtoon")
 _MAX_TIMESCALE = 2**31 - 1
 TELLS_SHAPE = ("h264", "hevc", "h264_nvenc", "hevc_nvenc")  # in the stream itself, whatever the container
+REORDERING = TELLS_SHAPE  # their encoders decode pictures in another order than they are shown
 REORDERED = 2  # frames that may be decoded before the first is shown
 
 
@@ -59,29 +64,39 @@ class VideoWriter:
         preset: str | None = None,
         rate: Fraction | int | None = None,
         sound: str | os.PathLike | None = None,
+        keep_sound: bool = True,
         overwrite: bool = False,
     ) -> None:
         """`size` is (width, height) px of the frames, default: the first frame's. `codec` is h264, hevc, av1, vp9,
         prores, h264_nvenc or hevc_nvenc; None is vp9 for WebM, else h264. `rate`: frames/s, default: `like`'s or 25.
-        `sound`: a file whose sound and subtitles are taken, default: `like`'s.
+        `sound`: a file whose sound and subtitles are taken, default: `like`'s, of the part that it reads; without
+        `keep_sound` only the subtitles are.
         """
         self._target = Target(path, [like and like.path, sound], overwrite)
         self.path = self._target.path
-        self.codec, self._codec = choose_codec(self.path, codec)
-        self._options = self._codec.settings(crf, preset)
+        alpha = bool(like and like.info.alpha)
+        self.codec, self._codec = choose_codec(self.path, codec, alpha and crf is None and preset is None)
+        self._alpha = alpha and self.path.suffix.lower() in self._codec.alpha_suffixes
+        self._options = self._codec.settings(crf, preset) | (self._codec.alpha_options if self._alpha else {})
+        self._pix_fmt = self._codec.alpha_pix_fmt if self._alpha else self._codec.pix_fmt
         self._like, self._size = like, size
         self._rate = Fraction(rate) if rate else like.info.rate if like else Fraction(25)
         self._sound = sound or (like.path if like and not is_pattern(like.path) else None)
+        self._keep_sound = keep_sound
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream | None = None
+        self._ways: dict[int, Kind] = {}  # how sound and subtitles get in: known before the first frame is drawn
         self._tracks: Tracks | None = None
         self._last: int | None = None  # pts of the last frame in the stream's time base
+        self._latest: av.VideoFrame | None = None  # the last frame, which waits to be encoded
         self._dts: int | None = None
         self._held: list[av.Packet] = []
         self.frames = 0
 
     def __enter__(self) -> VideoWriter:
         self._target.create()
+        if self._sound:
+            self._ways = plan(self._sound, CONTAINERS[self.path.suffix.lower()], self._keep_sound)
         return self
 
     def write(
@@ -89,9 +104,11 @@ class VideoWriter:
     ) -> None:
         """Encode one frame: a `Frame`, or uint8 [H, W, 3] RGB shown at `pts * time_base` seconds (default: the next).
 
+        Alpha is kept where `like` has it and codec and container can; else the picture is laid over black.
+
         Raises VtoonError where the size changes or the file cannot be written.
         """
-        image = frame if isinstance(frame, np.ndarray) else frame.image
+        image = frame if isinstance(frame, np.ndarray) else self._with_alpha(frame)
         if pts is None and not isinstance(frame, np.ndarray):
             pts, time_base = frame.pts, frame.time_base
         if pts is None or time_base is None:
@@ -112,6 +129,16 @@ class VideoWriter:
                 self._close()
             self._target.discard()
 
+    def _with_alpha(self, frame: Frame | Rendered) -> np.ndarray:
+        """[H, W, 4] where alpha is kept, else [H, W, 3]."""
+        if self._alpha:
+            alpha = np.full(frame.image.shape[:2], 255, np.uint8) if frame.alpha is None else frame.alpha
+            return np.dstack([frame.image, alpha])
+        if frame.alpha is None:
+            return frame.image
+        log.warning("%s: what is transparent becomes black: %s here has no alpha", self.path, self.codec)
+        return over_black(frame.image, frame.alpha)
+
     def _start(self, image: np.ndarray, time_base: Fraction) -> None:
         """Open the container with all its streams; the first frame tells size and time base."""
         self._size = self._size or image.shape[1::-1]
@@ -119,18 +146,24 @@ class VideoWriter:
         self._container = av.open(str(self._target.part), "w", format=format_name)
         self._stream = self._add_video(1 / self._rate if format_name == "avi" else time_base)
         if self._sound:
-            self._tracks = Tracks(self._sound, self._container)
-        self._container.container_options.update(_muxer_options(format_name, self._container.streams))
+            part = (self._like.part, self._like.shift) if self._like else ()
+            self._tracks = Tracks(self._sound, self._container, self._ways, *part)
+        options = _muxer_options(format_name, self._container.streams)
+        if self._tracks and self._tracks.options:
+            options["movflags"] += self._tracks.options["movflags"]
+        self._container.container_options.update(options)
 
     def _add_video(self, time_base: Fraction) -> av.VideoStream:
         info = self._like.info if self._like else None
-        options = self._options | ({"bf": "0"} if self.path.suffix.lower() == ".avi" else {})  # AVI has no pts
+        options = self._options | ({} if self._reorders() else {"bf": "0"})
         stream = self._container.add_stream(self._codec.encoder, rate=self._rate, options=options)
         stream.time_base = time_base
         context = stream.codec_context
         context.time_base = time_base
         context.thread_type = "AUTO"
-        context.pix_fmt = self._codec.pix_fmt
+        context.pix_fmt = self._pix_fmt
+        if self._alpha and self.codec == "vp9":
+            stream.metadata["alpha_mode"] = "1"  # players look here
         context.width, context.height = (side + -side % self._codec.multiple for side in self._size)
         if (context.width, context.height) != tuple(self._size):
             log.warning(
@@ -146,8 +179,16 @@ class VideoWriter:
         if context.codec.canonical_name == "hevc" and self.path.suffix.lower() != ".mkv":
             context.codec_tag = "hvc1"  # the one Apple's players take
         context.open()
-        self._to_picture = FromRGB(conversion, self._codec.pix_fmt, self._codec.multiple)
+        self._to_picture = FromRGB(conversion, self._pix_fmt, self._codec.multiple)
         return stream
+
+    def _reorders(self) -> bool:
+        """Whether pictures may be decoded in another order than they are shown. AVI has no times for that, and where
+        an MP4 is so, older players do not see how long the last one stands."""
+        suffix = self.path.suffix.lower()
+        if suffix == ".avi" or self.codec not in REORDERING or suffix == ".mkv":
+            return suffix != ".avi"
+        return not (self._like and stands_at_the_end(self._like.path, self._rate))
 
     def _encode(self, image: np.ndarray, time: Fraction) -> None:
         if image.shape[1::-1] != tuple(self._size):
@@ -158,9 +199,10 @@ class VideoWriter:
         if self._last is not None and pts <= self._last:
             pts = self._last + 1
         picture.pts, picture.time_base = pts, self._stream.codec_context.time_base
-        self._last = pts
+        waited, self._latest, self._last = self._latest, picture, pts
         self.frames += 1
-        self._mux(self._stream.encode(picture))
+        if waited:
+            self._mux(self._stream.encode(waited))
         if self._tracks:
             self._tracks.advance(float(time))
 
@@ -178,22 +220,40 @@ class VideoWriter:
         if self._container is None:
             raise VtoonError(f"{self.path}: no frame was written, so there is no video")
         try:
-            self._mux(self._stream.encode(None), self._last_shown())
+            self._encode_last(self._last_shown())
             if self._tracks:
                 self._tracks.finish(self._sound_end())
             self._close()
+            if self._sound:
+                with open_source(self._sound) as old, av.open(str(self._target.part)) as new:
+                    say_what_is_lost(old, new, self.path)
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from None
         self._target.commit()
 
+    def _encode_last(self, shown: Fraction) -> None:
+        """The last frame, shown for so many seconds.
+
+        Files give a length to the picture that is decoded last. Where that may be another one, a picture that stands
+        becomes a keyframe, behind which nothing is decoded. AVI has no lengths: there it is shown twice.
+        """
+        stands = abs(shown * self._rate - 1) > Fraction(1, 10)
+        if stands and self.codec in REORDERING:
+            self._latest.pict_type = PictureType.I
+        packets = self._stream.encode(self._latest)
+        if stands and self.path.suffix.lower() == ".avi":
+            self._latest.pts = self._last = self._last + max(1, round((shown * self._rate) - 1))
+            packets += self._stream.encode(self._latest)
+            shown = 1 / self._rate
+        self._mux(packets + self._stream.encode(None), shown)
+
     def _last_shown(self) -> Fraction:
         """Seconds: as long as the source shows its last picture, if the last one here is that."""
-        whole = self._like and self._like.finished and not self._like.damaged
-        return (whole and self._like.last_shown) or 1 / self._rate
+        return (self._like and self._like.finished and self._like.last_shown) or 1 / self._rate
 
     def _sound_end(self) -> float:
-        """Seconds: where the pictures end, if the source broke or was left early; else the sound is heard out."""
-        if self._like and (self._like.finished is False or self._like.damaged):
+        """Seconds: where the pictures end, if the source breaks or was left early; else the sound is heard out."""
+        if self._like and (self._like.finished is False or self._like.broken):
             return float(self._last * self._stream.codec_context.time_base + 1 / self._rate)
         return math.inf
 
@@ -242,6 +302,5 @@ def _muxer_options(format_name: str, streams: Sequence[av.stream.Stream]) -> dic
     if format_name not in ("mp4", "mov"):
         return {"avoid_negative_ts": "disabled"}
     scales = [stream.codec_context.sample_rate for stream in streams if stream.type == "audio"]
-    scales += [stream.codec_context.time_base.denominator for stream in streams if stream.type == "video"]
-    scale = math.lcm(*scales)
+    scale = math.lcm(streams[0].codec_context.time_base.denominator, *scales)  # the pictures come first
     return {"movflags": "+faststart"} | ({"movie_timescale": str(scale)} if scale <= _MAX_TIMESCALE else {})

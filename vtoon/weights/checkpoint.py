@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,6 +16,7 @@ from vtoon.errors import VtoonError
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.models.vtoonify import VToonifyConfig
 from vtoon.system.tree import built_in_model
+from vtoon.weights.sizes import misfit
 from vtoon.weights.styles import StyleBank, build_styles, list_command
 
 FORMAT = "vtoon-1"
@@ -56,6 +58,20 @@ def save_checkpoint(path: Path, model: BuiltinVToonify, provenance: dict) -> Non
     os.replace(part, path)
 
 
+def _content(metadata: dict[str, str], name: str, kind: type) -> Any:
+    content = json.loads(metadata[name])
+    if not isinstance(content, kind):
+        raise ValueError(f"{name} is a {type(content).__name__}; it must be a {kind.__name__}")
+    return content
+
+
+def _names(metadata: dict[str, str], name: str) -> list[str]:
+    names = _content(metadata, name, list)
+    if not names or not all(isinstance(each, str) for each in names):
+        raise ValueError(f"{name} must be a list of names")
+    return names
+
+
 def load_checkpoint(path: str | os.PathLike = DEFAULT_CHECKPOINT) -> Checkpoint:
     """Read a checkpoint. Raises VtoonError where the file is missing, damaged or of another kind."""
     path = Path(path)
@@ -72,10 +88,16 @@ def load_checkpoint(path: str | os.PathLike = DEFAULT_CHECKPOINT) -> Checkpoint:
     if metadata.get("format") != FORMAT:
         raise VtoonError(f"{path}: format is {metadata.get('format')!r}, expected {FORMAT!r}: not a vtoon model file")
     try:
-        looks, palettes = json.loads(metadata["looks"]), json.loads(metadata["palettes"])
-        model = BuiltinVToonify(looks, palettes, VToonifyConfig(**json.loads(metadata["config"])))
+        looks, palettes = _names(metadata, "looks"), _names(metadata, "palettes")
+        config = VToonifyConfig(**_content(metadata, "config", dict))
+        provenance = _content(metadata, "provenance", dict)
+        state.setdefault("details", torch.zeros(len(looks)))  # files older than it
+        if len(looks) != len(state["codes.looks"]) or len(palettes) != len(state["palettes.own"]):
+            raise ValueError("there are other numbers of names and of styles")
+        if difference := misfit(state, BuiltinVToonify, looks, palettes, config):  # before memory is taken
+            raise ValueError(difference)
+        model = BuiltinVToonify(looks, palettes, config)
         model.load_state_dict(state)
-        provenance = json.loads(metadata["provenance"])
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise VtoonError(f"{path}: damaged, or of another version of vtoon ({reason})") from None

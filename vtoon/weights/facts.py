@@ -16,7 +16,7 @@ def facts(file: PublishedFile) -> list[tuple[str, str]]:
     """(name, value) in the order to show them. Raises VtoonError where weights that every such file has are missing."""
     try:
         return list(FACTS[file.kind](file))
-    except (KeyError, IndexError) as error:
+    except (KeyError, IndexError, ValueError) as error:
         raise VtoonError(f"{file.path}: damaged, weights are missing ({describe(error)}); get the file again") from None
 
 

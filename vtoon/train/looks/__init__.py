@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from vtoon.errors import VtoonError
-from vtoon.train.looks import drawn, painted
+from vtoon.train.looks import animated, drawn, modelled, painted
 from vtoon.train.looks.geometry import SHAPES, warp_offsets
 from vtoon.train.looks.palettes import PALETTES, RAMPS
 from vtoon.train.looks.regions import Face
@@ -57,9 +57,10 @@ def paint(image: np.ndarray, landmarks: Landmarks, painter: Callable[[Face], np.
 
 
 _PAINTERS = {
+    "toon3d": modelled.toon3d,
     "cartoon": drawn.cartoon,
     "comic": drawn.comic,
-    "anime": drawn.anime,
+    "anime": animated.anime,
     "clay": painted.clay,
     "watercolour": painted.watercolour,
     "oil": painted.oil,

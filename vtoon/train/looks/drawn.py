@@ -1,4 +1,4 @@
-"""Looks made of lines: cartoon, comic, anime, pencil, charcoal. Each: Face -> float32 RGB [H, W, 3] in [0, 1]."""
+"""Looks made of lines: cartoon, comic, pencil, charcoal. Each: Face -> float32 RGB [H, W, 3] in [0, 1]."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import numpy as np
 
 from vtoon.train.looks.features import cel, clean_teeth, clear_eyes, complexion, lift, neck_shadow, smooth, warm_shadows
 from vtoon.train.looks.lines import ink
+from vtoon.train.looks.living_eyes import redraw_eyes
 from vtoon.train.looks.regions import Face
 from vtoon.train.looks.tone import along, blur, from_lab, mix, smoothstep, tensor, vivid
 
+LIGHT = np.array([-0.6, -0.8])  # direction toward the lamp: from the upper left, as in print
 PAPER = np.float32([0.97, 0.96, 0.93])
 GRAPHITE = np.float32([0.17, 0.17, 0.20])
 TONED_PAPER = np.float32([0.60, 0.61, 0.63])
@@ -21,9 +23,9 @@ def cartoon(face: Face) -> np.ndarray:
     lab = smooth(face)
     lab[..., 0] = cel(lift(lab[..., 0], face), face, count=6, hardness=7, flat=0.8)
     lab = neck_shadow(complexion(warm_shadows(vivid(lab, 1.3), face, 0.35), face), face)
-    lab = clean_teeth(clear_eyes(lab, face), face)
-    lines = np.maximum(ink(face.lab[..., 0], face), 0.8 * face.lashes)
-    return inked(from_lab(lab), lines, face, darkness=0.85)
+    lab = clean_teeth(lab, face)
+    rgb = inked(from_lab(lab), ink(face.lab[..., 0], face), face, darkness=0.85)
+    return redraw_eyes(rgb, face, LIGHT, float(face.skin_lab[0]))
 
 
 def comic(face: Face) -> np.ndarray:
@@ -40,21 +42,6 @@ def comic(face: Face) -> np.ndarray:
     blacks = (1 - smoothstep(lab[..., 0], 0.10, 0.20)) * (1 - face.mouth)
     lines = np.maximum(ink(face.lab[..., 0], face, width=2.2, detail=1.35), blacks)
     return mix(rgb, np.float32([0.05, 0.04, 0.07]), lines)
-
-
-def anime(face: Face) -> np.ndarray:
-    """High key: pale flat skin with one lilac shadow, thin plum lines, glossy bands in the hair, rosy cheeks."""
-    lab = smooth(face, strength=1.5)
-    light = cel(lift(lab[..., 0], face, 0.5), face, count=3.5, hardness=16, flat=0.9)
-    lab = vivid(lab, 1.5, 0.85)
-    shade = 1 - smoothstep(light, 0.25, 0.75)
-    lab[..., 0] = 0.26 + 0.74 * light + 0.10 * face.skin * (1 - light)
-    lab[..., 1:] += np.float32([0.05, -0.13]) * (shade * (1 - face.lips))[..., None]
-    lab[..., 1] += 0.09 * cheeks(face) * face.skin
-    lab = clean_teeth(clear_eyes(lab, face, 1.0), face)
-    lines = ink(face.lab[..., 0], face, width=0.9, detail=1.3)
-    deep = (1 - smoothstep(face.lab[..., 0], 0.12, 0.35)) * np.clip(face.drawn + face.eyes, 0, 1)
-    return mix(from_lab(lab), np.float32([0.30, 0.12, 0.26]), np.maximum(0.9 * lines, 0.85 * deep))
 
 
 def pencil(face: Face) -> np.ndarray:
@@ -86,15 +73,6 @@ def inked(rgb: np.ndarray, lines: np.ndarray, face: Face, darkness: float) -> np
     """Draw `lines` in a deep tint of the local colour; `darkness` 1 is black."""
     tint = blur(rgb, 3 * face.unit) * (1 - darkness) * np.float32([1.0, 0.9, 0.95])
     return mix(rgb, tint, lines)
-
-
-def cheeks(face: Face) -> np.ndarray:
-    """Two soft spots on the cheeks."""
-    points = face.landmarks.points
-    spots = [points[[1, 31, 41]].mean(0), points[[15, 35, 46]].mean(0)]
-    y, x = np.ogrid[: face.image.shape[0], : face.image.shape[1]]
-    radius = 0.24 * face.landmarks.eye_distance
-    return sum(np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / radius**2) for cx, cy in spots).astype(np.float32)
 
 
 def strokes(light: np.ndarray, face: Face, strength: float = 0.05) -> np.ndarray:

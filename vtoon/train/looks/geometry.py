@@ -20,9 +20,12 @@ class Shape:
     jaw: float = 0.0  # negative: slimmer below the mouth
     chin: float = 0.0  # negative: shorter
     cheeks: float = 0.0  # positive: rounder
+    nostrils: float = 0.0  # negative: a narrower nose, as long as before
+    head: float = 0.0  # positive: the whole face larger
 
 
 SHAPES = {
+    "toon3d": Shape(eyes=0.39, nose=-0.15, nostrils=-0.22, mouth=-0.09, jaw=-0.28, chin=-0.15, cheeks=0.10, head=0.06),
     "cartoon": Shape(eyes=0.234, nose=-0.083, mouth=0.021, jaw=-0.138, chin=-0.069),
     "comic": Shape(eyes=0.12, jaw=0.06, chin=0.06),
     "anime": Shape(eyes=0.38, nose=-0.22, mouth=-0.10, jaw=-0.22, chin=-0.10),
@@ -42,7 +45,7 @@ def warp_offsets(look: str, landmarks: Landmarks, shape: tuple[int, int], degree
     Linear in `degree`, free of folds for degrees in [0, 1], zero beyond 1.55 eye distances from the face centre.
     """
     amount = SHAPES[look]
-    frame = _FaceFrame.of(landmarks)
+    frame = FaceFrame.of(landmarks)
     u, v = frame.coordinates(shape)
     du, dv = np.zeros_like(u), np.zeros_like(v)
     for du_part, dv_part in _parts(amount, frame, u, v):
@@ -58,7 +61,7 @@ def warp_offsets(look: str, landmarks: Landmarks, shape: tuple[int, int], degree
 
 
 @dataclass(frozen=True)
-class _FaceFrame:
+class FaceFrame:
     """Coordinates in the face: origin between the eyes, u along the eyes, v down, one eye distance = 1."""
 
     points: np.ndarray
@@ -67,7 +70,7 @@ class _FaceFrame:
     size: float
 
     @classmethod
-    def of(cls, landmarks: Landmarks) -> _FaceFrame:
+    def of(cls, landmarks: Landmarks) -> FaceFrame:
         left, right = landmarks.eyes
         size = max(landmarks.eye_distance, 1e-3)
         across = (right - left) / size
@@ -89,7 +92,7 @@ class _FaceFrame:
         return (x * ax + y * ay).astype(np.float32), (x * bx + y * by).astype(np.float32)
 
 
-def _parts(amount: Shape, frame: _FaceFrame, u: np.ndarray, v: np.ndarray):
+def _parts(amount: Shape, frame: FaceFrame, u: np.ndarray, v: np.ndarray):
     """Yield (du, dv) of every reshaped part, in eye distances."""
     points = frame.points
     bulges = [
@@ -105,11 +108,19 @@ def _parts(amount: Shape, frame: _FaceFrame, u: np.ndarray, v: np.ndarray):
             cu, cv = frame.to_face(centre)
             bell = strength * np.exp(-((u - cu) ** 2 + (v - cv) ** 2) / radius**2)
             yield -(u - cu) * bell, -(v - cv) * bell
+    if amount.nostrils:
+        cu, cv = frame.to_face(points[30:36].mean(0))
+        bell = np.exp(-(((u - cu) / 0.34) ** 2) - ((v - cv) / 0.26) ** 2)
+        yield -amount.nostrils * (u - cu) * bell, np.zeros_like(v)
+    if amount.head:
+        cu, cv = frame.to_face(frame.centre)
+        bell = amount.head * np.exp(-((u - cu) ** 2 + (v - cv) ** 2) / 1.1**2)
+        yield -(u - cu) * bell, -(v - cv) * bell
     if amount.jaw or amount.chin:
         yield _lower_face(amount, frame, u, v)
 
 
-def _lower_face(amount: Shape, frame: _FaceFrame, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _lower_face(amount: Shape, frame: FaceFrame, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Draw the jaw toward the line from nose to chin, and the chin toward the mouth."""
     nose, chin, mouth = (frame.to_face(frame.points[i]) for i in (33, 8, 57))
     slope = (chin[0] - nose[0]) / max(chin[1] - nose[1], 0.2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -98,16 +97,6 @@ class Face:
         right, left = points[[1, 36]].mean(0), points[[15, 45]].mean(0)  # near the temples
         line = np.vstack([right, points[36:42].mean(0), points[27], points[42:48].mean(0), left])
         return self._polygons([_band(line, self.up, 0.36 * size)], feather=8.0) * (1 - self.drawn)
-
-    @cached_property
-    def lashes(self) -> np.ndarray:
-        """The upper lids' line, thicker toward the temples."""
-        canvas = np.zeros(self.image.shape[:2], np.uint8)
-        for lid in (self.landmarks.points[[39, 38, 37, 36]], self.landmarks.points[[42, 43, 44, 45]]):
-            for k, (a, b) in enumerate(pairwise(np.round(lid * 16).astype(int).tolist())):
-                width = max(1, round((2.0 + 1.0 * k) * self.unit))
-                cv2.line(canvas, a, b, 255, width, cv2.LINE_AA, 4)
-        return blur(canvas.astype(np.float32) / 255, 0.8 * self.unit)
 
     @cached_property
     def near(self) -> np.ndarray:

@@ -22,7 +22,6 @@ from vtoon.models.face_embedding import FaceEmbedding
 from vtoon.models.face_net import PARTS, POOL
 from vtoon.models.style_codes import StyleCodes
 from vtoon.ops import EqualConv2d, EqualLinear, ModulatedConv2d, arithmetic, channels_last_
-from vtoon.system.stream import prefetch
 from vtoon.train.distributed import rank
 from vtoon.train.ema import EMA
 from vtoon.train.losses import crop_consistency, discriminator_loss, feature_l1, generator_loss, gradient_l1
@@ -121,7 +120,9 @@ class VToonifyDistill:
         perceptual: FaceEmbedding | None = None,
         device: torch.device | str = "cpu",
         provenance: Callable[[int], dict] = lambda step: {"steps": step},
+        make_batch: Callable[[int], Batch] | None = None,
     ) -> None:
+        """`make_batch`: the batch of a step, where the device makes it; else the teacher's samples, made ahead."""
         self.options, self.teacher, self.device = options, teacher, torch.device(device)
         self.model = channels_last_(model.to(device).train().requires_grad_(False))
         self.model.codes.tone_range.copy_(teacher.tone_range)
@@ -143,15 +144,19 @@ class VToonifyDistill:
         self.state |= {"g_optim": g_optim, "d_optim": d_optim, "f_optim": f_optim}
         names = {"looks": ", ".join(teacher.looks), "palettes": ", ".join(model.palettes.names)}
         self.about = {"recipe": "VToonifyDistill"} | names | teacher.sources
-        self.step, self.provenance = 0, provenance
+        self.step, self.provenance, self.make_batch = 0, provenance, make_batch
         self._batches, self._fake = None, None
 
     def next_batch(self, step: int) -> Batch:
         """The batch of a step depends on the seed, the rank and the step alone: a resumed run sees the same."""
-        if self._batches is None:
-            self._batches = prefetch(map(self._samples, _count(step)), depth=3)
         self._set_lr(step)
         self.step = step
+        if self.make_batch:
+            return self.make_batch(step)
+        if self._batches is None:
+            from vtoon.video.stream import prefetch  # its package opens videos, which a training does not need
+
+            self._batches = prefetch(map(self._samples, _count(step)), depth=3)
         return Batch.of(*next(self._batches), self.device)
 
     def close(self) -> None:
@@ -181,10 +186,9 @@ class VToonifyDistill:
         weight = b.focus * (LOOSE_GRAD + (1 - LOOSE_GRAD) * b.exact)
         terms["grad"] = o.grad_loss * gradient_l1(fake * weight, b.target * weight)
         if self.perceptual and o.perc_loss:
-            features = self.perceptual.features
             with torch.no_grad():
-                wanted = features(b.target)
-            terms["perc"] = o.perc_loss * feature_l1(features(fake), wanted)
+                wanted = self._features(b.target)
+            terms["perc"] = o.perc_loss * feature_l1(self._features(fake), wanted)
         if self.step >= self.adv_start:
             logits, seen = self._judge(fake, b.look)
             with torch.no_grad():
@@ -216,6 +220,10 @@ class VToonifyDistill:
 
     def _draw(self, *drawn: Tensor) -> Tensor:
         return self.model.draw(*drawn, dtype=self.options.dtype)
+
+    def _features(self, x: Tensor) -> list[Tensor]:
+        with arithmetic(self.device, self.options.dtype):
+            return [f.float() for f in self.perceptual.features(x)]
 
     def _judge(self, x: Tensor, look: Tensor) -> tuple[Tensor, list[Tensor]]:
         with arithmetic(self.device, self.options.dtype):
@@ -254,7 +262,7 @@ def parameter_groups(model: BuiltinVToonify, lr: float) -> list[dict]:
     groups: dict[float, list] = {}
     for p in (*model.net.parameters(), *model.codes.parameters()):
         groups.setdefault(sized.get(id(p), 1.0), []).append(p)
-    groups[GROUND] = [model.grounds]
+    groups[GROUND] = [model.grounds, model.details]
     return [{"params": ps, "lr": lr * size, "base_lr": lr * size} for size, ps in groups.items()]
 
 

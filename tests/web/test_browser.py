@@ -1,0 +1,145 @@
+"""The page in a real browser: Chromium without a window, where one is installed (`make browser` has Debian's)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+
+import pytest
+
+from vtoon.web.jobs import CANCELLED, Job
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (make browser)")
+SECONDS = 60_000  # ms: machines that test are busy
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # A process of its own for each site is shut up in a sandbox, which root has none of.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, served):
+    """visit(**context) opens the page as a user of its own; what it asks of other hosts is refused and noted."""
+    contexts, strangers, errors = [], [], []
+
+    def open_page(**kind):
+        context = chromium.new_context(**kind)
+        contexts.append(context)
+        own = (served.address, "data:", "blob:")
+
+        def local(route):
+            if not route.request.url.startswith(own):
+                strangers.append(route.request.url)
+            route.continue_() if route.request.url.startswith(own) else route.abort()
+
+        context.route("**/*", local)
+        page = context.new_page()
+        page.set_default_timeout(SECONDS)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(served.address)
+        page.wait_for_selector("#video-start")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not strangers and not errors
+
+
+def drop(page, path):
+    page.set_input_files("#video-file input[type=file]", str(path))
+    page.wait_for_selector("#video-looks img")
+
+
+def jobs_of(served):
+    sessions = served.context.sessions._all.values()
+    return [thing for session in sessions for thing in session.kept.values() if isinstance(thing, Job)]
+
+
+def settled(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def test_a_clip_is_dropped_looked_at_drawn_and_played(visit, served, face_clip):
+    page = visit(locale="en-GB")
+    assert page.url.endswith("/en/")
+    drop(page, face_clip)
+    assert "320 × 320 px · 1.0 s · 25 frames/s" in page.inner_text("#video-card")
+    assert page.locator("#video-looks label").count() == 2
+    first = page.get_attribute("#video-stage img.vt-after", "src")
+    page.get_by_role("radio", name="comic").check()
+    page.wait_for_function(
+        "old => document.querySelector('#video-stage .vt-after').src.endsWith(old) === false", arg=first
+    )
+    degree = page.get_by_role("slider", name="range slider for Degree")
+    degree.focus()
+    degree.press("ArrowLeft")
+    page.wait_for_selector("#video-command code:has-text('--style comic --style_degree 0.95')")
+    divider = page.get_by_label("Move the line between before and after")
+    divider.focus()
+    divider.press("Home")
+    assert page.locator(".vt-compare").evaluate("e => e.style.getPropertyValue('--split')") == "0%"
+    page.click("#video-start")
+    page.wait_for_selector("#video-result video")
+    assert "25 frames" in page.inner_text("#video-progress")
+    played = """async (videos) => { const video = videos[1]; video.muted = true; await video.play();
+        await new Promise((done) => setTimeout(done, 500)); return video.currentTime; }"""
+    assert page.locator("#video-result video").evaluate_all(played) > 0.2
+    address = page.get_attribute("#video-result .vt-download", "href")
+    ours, theirs = page.request.get(served.address + address), visit().request.get(served.address + address)
+    assert ours.status == 200 and ours.body()[4:8] == b"ftyp" and theirs.status == 404
+    page.get_by_role("tab", name="Results").click()
+    assert page.get_by_role("link", name="face-comic.mp4").is_visible()
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Work that lasts long enough to be stopped."""
+    plain = Job.progress
+
+    def progress(job, frames, total):
+        plain(job, frames, total)
+        time.sleep(0.3)
+
+    monkeypatch.setattr(Job, "progress", progress)
+
+
+def test_cancel_and_going_away_stop_the_work_and_leave_nothing(visit, served, face_clip, slow):
+    page = visit(locale="en-GB")
+    drop(page, face_clip)
+    page.click("#video-start")
+    page.wait_for_selector("#video-progress img")
+    page.click("#video-cancel")
+    page.wait_for_selector("text=Cancelled. Nothing was kept.")
+    assert page.is_visible("#video-start") and not page.is_visible("#video-cancel")
+    page.click("#video-start")
+    page.wait_for_selector("#video-progress img")
+    job = jobs_of(served)[-1]
+    page.close()
+    assert settled(lambda: job.over) and job.state == CANCELLED
+    assert not [name for _, _, names in os.walk(served.context.sessions.root) for name in names if ".part" in name]
+
+
+def test_a_phone_in_chinese(visit, tmp_path):
+    page = visit(locale="zh-CN", viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    assert page.url.endswith("/zh/") and page.inner_text("#video-start") == "开始"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("no film")
+    page.set_input_files("#video-file input[type=file]", str(bad))
+    page.wait_for_selector("[role=alert]:has-text('bad.mp4: not a readable video')")
+    page.wait_for_selector("#video-file input[type=file]", state="attached")  # another can be dropped
+    time.sleep(1)
+    assert page.is_visible("[role=alert]")

@@ -1,0 +1,244 @@
+"""Redrawn eyes: a shaded ball, a round iris with ring, gradient and catchlight, lash line and lid crease.
+
+Everything is a smooth function of the photo and the landmarks (soft means instead of percentiles and thresholds), so
+that an eye neither jumps nor blinks from frame to frame. Lengths in px, images float32 RGB [H, W, 3] in [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vtoon.train.looks.regions import Face
+from vtoon.train.looks.tone import blur, from_lab, mix, smoothstep, to_lab
+
+IRIS = 0.25  # radius over the width of the eye
+OPEN = (0.14, 0.24)  # height over width: closed, and open enough to be drawn in full
+COVERED = (0.40, 0.52)  # L under the eye over the skin's: behind dark glasses, and not
+# The four points of each upper and lower lid, from the nose to the temple.
+LIDS = (((39, 38, 37, 36), (39, 40, 41, 36)), ((42, 43, 44, 45), (42, 47, 46, 45)))
+
+
+@dataclass(frozen=True)
+class Eye:
+    """One eye and the part of the picture around it."""
+
+    upper: np.ndarray  # float [n, 2] px within the window, along the lid from the nose to the temple
+    lower: np.ndarray
+    window: tuple[slice, slice]
+    size: tuple[int, int]  # h, w of the window
+    unit: float
+    up: np.ndarray
+
+    @property
+    def width(self) -> float:
+        return max(float(np.hypot(*(self.upper[-1] - self.upper[0]))), 1.0)
+
+    @property
+    def opening(self) -> float:
+        """Height over width, the mean of the middle half."""
+        n = len(self.upper)
+        gaps = self.upper[n // 4 : 3 * n // 4] - self.lower[n // 4 : 3 * n // 4]
+        return float(np.hypot(*gaps.T).mean()) / self.width
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The opening, float32 [h, w]; its border about a unit soft."""
+        outline = np.vstack([self.upper + self.up * 1.2 * self.unit, self.lower[::-1] - self.up * 0.6 * self.unit])
+        canvas = np.zeros(self.size, np.uint8)
+        cv2.fillPoly(canvas, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        return blur(canvas.astype(np.float32) / 255, 1.0 * self.unit)
+
+    def grid(self) -> tuple[np.ndarray, np.ndarray]:
+        """x and y of the window's pixels."""
+        return np.meshgrid(*(np.arange(n, dtype=np.float32) for n in self.size[::-1]))
+
+
+def eyes_of(face: Face) -> list[Eye]:
+    """Those eyes of a face that lie in the picture."""
+    height, width = face.image.shape[:2]
+    found = []
+    for upper, lower in LIDS:
+        both = [_curve(face.landmarks.points[list(lid)]) for lid in (upper, lower)]
+        middle = (both[0][0] + both[0][-1]) / 2
+        reach = 0.9 * float(np.hypot(*(both[0][-1] - both[0][0]))) + 4
+        (left, top), (right, bottom) = np.floor(middle - reach).astype(int), np.ceil(middle + reach).astype(int)
+        left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+        if right - left > 3 and bottom - top > 3:
+            lids = [lid - (left, top) for lid in both]
+            window = slice(top, bottom), slice(left, right)
+            found.append(Eye(*lids, window, (bottom - top, right - left), face.unit, face.up))
+    return found
+
+
+def _curve(points: np.ndarray, count: int = 33) -> np.ndarray:
+    """The cubic through four points of a lid: [count, 2]."""
+    at = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(points, axis=0).T)) + 1e-3 * np.arange(1, 4)])
+    t = np.linspace(0, at[-1], count)
+    basis = [np.prod([(t - at[j]) / (at[i] - at[j]) for j in range(4) if j != i], axis=0) for i in range(4)]
+    return np.stack(basis, 1) @ points
+
+
+def redraw_eyes(rgb: np.ndarray, face: Face, light: np.ndarray, level: float) -> np.ndarray:
+    """Both eyes drawn anew over `rgb`; `light` [2] px direction toward the light, length 1 at most; `level` the skin's
+    L. What dark glasses cover stays covered."""
+    result, lab = rgb.copy(), to_lab(face.image)
+    eyes = eyes_of(face)
+    under = float(np.mean([_under(lab[eye.window], eye) for eye in eyes])) if eyes else 0.0
+    strength = float(smoothstep(np.float32(under / max(level, 0.02)), *COVERED))
+    if strength == 0:
+        return result
+    seen = [Seen.of(lab[eye.window], eye) for eye in eyes]
+    colour = np.mean([iris_colour(one) for one in seen], 0)  # of both: one may lie in shade
+    iris = from_lab(np.float32(colour).reshape(1, 1, 3))[0, 0]
+    for eye, one in zip(eyes, seen, strict=True):
+        part = result[eye.window]
+        openness = float(smoothstep(np.float32(eye.opening), *OPEN))
+        part = mix(part, eyeball(one, eye, iris, light), one.mask * openness * strength)
+        result[eye.window] = mix(part, lashes(crease(part, eye), eye), strength)
+    return result
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the photo tells of an eye."""
+
+    lab: np.ndarray  # of the window
+    mask: np.ndarray
+    bright: float  # L
+    cast: np.ndarray  # [2] a, b of the light
+    centre: np.ndarray  # [2] px, of the iris
+    distance: np.ndarray  # of every pixel from there, in radii
+    radius: float  # px
+
+    @classmethod
+    def of(cls, lab: np.ndarray, eye: Eye) -> Seen:
+        mask, (x, y), radius = eye.mask, eye.grid(), IRIS * eye.width
+        dark, bright = soft_range(lab[..., 0], mask)
+        centre = iris_centre(lab[..., 0], mask, eye, dark, bright)
+        distance = np.hypot(x - centre[0], y - centre[1]) / radius
+        return cls(lab, mask, bright, _cast(lab, mask, bright), centre, distance, radius)
+
+
+def _under(lab: np.ndarray, eye: Eye) -> float:
+    """L of the skin close under an eye."""
+    band = stroke(eye.lower - eye.up * 0.16 * eye.width, np.full(len(eye.lower), 0.14 * eye.width), eye.size)
+    return float((lab[..., 0] * band).sum() / (band.sum() + 1e-3))
+
+
+def eyeball(seen: Seen, eye: Eye, colour: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """The ball as if there were no lids: float32 RGB of the window; `colour` [3] RGB of the iris."""
+    (x, y), centre, radius, distance = eye.grid(), seen.centre, seen.radius, seen.distance
+    ambient = float(np.clip(0.62 * seen.bright + 0.36, 0.32, 0.95))
+    to_lid = _depth(eye.upper, eye, x, y) / radius
+    side = ((x - centre[0]) * light[0] + (y - centre[1]) * light[1]) / (2.5 * radius)
+    shade = 0.70 + 0.30 * smoothstep(to_lid, 0.0, 0.65) + 0.04 * np.clip(side, -1, 1)
+    ball = from_lab(np.float32([[[ambient, *(0.3 * seen.cast)]]]))[0, 0] * shade[..., None]
+    iris = paint_iris(colour, distance, (y - centre[1]) / radius)
+    iris *= (0.62 + 0.38 * smoothstep(to_lid, 0.0, 0.8))[..., None]
+    ball = mix(ball, iris, 1 - smoothstep(distance, 0.94, 1.07))
+    spot = centre + light * radius * 0.5
+    spark = 1 - smoothstep(np.hypot(x - spot[0], y - spot[1]) / radius, 0.17, 0.28)
+    far = np.hypot(x - centre[0] + 0.45 * light[0] * radius, y - centre[1] + 0.5 * light[1] * radius) / radius
+    ball = ball + 0.16 * ambient * (np.exp(-((far / 0.22) ** 2)) * seen.mask)[..., None]
+    return mix(ball, np.float32([1, 1, 0.98]), spark * float(np.clip(ambient + 0.15, 0, 0.98)))
+
+
+def soft_range(light: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
+    """About the 5th and 95th percentile of L under a mask, as power means: smooth in both."""
+    total = float(mask.sum()) + 1e-6
+    bright = float(((np.clip(light, 0, 1) ** 10 * mask).sum() / total) ** 0.1)
+    dark = 1 - float(((np.clip(1 - light, 0, 1) ** 10 * mask).sum() / total) ** 0.1)
+    return min(dark, bright - 1e-3), bright
+
+
+def iris_centre(light: np.ndarray, mask: np.ndarray, eye: Eye, dark: float, bright: float) -> np.ndarray:
+    """[2] px: where the dark of the opening is, found twice, the second time near the first; drawn to the middle."""
+    x, y = eye.grid()
+    corners = (eye.upper[0] + eye.upper[-1]) / 2
+    n = len(eye.upper) // 2
+    middle = 0.5 * corners + 0.25 * (eye.upper[n] + eye.lower[n])
+    calm = blur(light, 1.5 * eye.unit)
+    weight = np.clip((0.25 * dark + 0.75 * bright - calm) / (bright - dark + 0.03), 0, 1) ** 2 * mask
+    centre = middle
+    for reach in (0.45, 0.30, 0.27):
+        near = weight * np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (reach * eye.width) ** 2)
+        total = float(near.sum()) + 0.02 * eye.width
+        centre = np.array([(x * near).sum(), (y * near).sum()]) + 0.02 * eye.width * middle
+        centre = centre / total
+    along = eye.upper[-1] - eye.upper[0]
+    along = along / max(float(np.hypot(*along)), 1e-6)
+    offset = centre - middle
+    side = float(offset @ along)
+    across = offset - side * along
+    limit = 0.24 * eye.width
+    return middle + eye.up * 0.012 * eye.width + 0.92 * limit * np.tanh(side / limit) * along + 0.5 * across
+
+
+def iris_colour(seen: Seen) -> np.ndarray:
+    """[3] Lab: the photo's own less some of the light's, a little stronger and light enough to be seen as a colour."""
+    ring = np.exp(-(((seen.distance - 0.62) / 0.22) ** 2)) * seen.mask + 1e-6
+    light, a, b = (float((seen.lab[..., i] * ring).sum() / ring.sum()) for i in range(3))
+    a, b = a - 0.35 * seen.cast[0], b - 0.35 * seen.cast[1]
+    chroma = float(np.hypot(a, b))
+    cool = float(smoothstep(np.float32(0.02 - b), 0.0, 0.05))  # blue eyes are greyer in photos than one remembers them
+    gain = np.tanh((1.7 + 1.3 * cool) * chroma / 0.30) * 0.30 / max(chroma, 1e-3)
+    brown = np.float32([0.08, 0.10]) * np.exp(-((chroma / 0.08) ** 2)) * (1 - smoothstep(light, 0.25, 0.45))
+    b = b + max(1.25 * a - b, 0.0) * float(smoothstep(a, 0.0, 0.05))  # the red of lids is no colour of eyes
+    light = 0.17 + 0.33 * np.tanh(max(light - 0.08, 0) / 0.33)
+    return np.array([light, a * gain + brown[0], b * gain + brown[1]])
+
+
+def paint_iris(colour: np.ndarray, distance: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """Dark ring, light pooled below, pupil; `distance` from the centre and `down` in radii."""
+    pool = 0.62 + 0.75 * smoothstep(down, -0.5, 0.8) * (1 - 0.4 * smoothstep(distance, 0.6, 1.0))
+    iris = colour * pool[..., None] * (1 - 0.68 * smoothstep(distance, 0.68, 0.98))[..., None]
+    return mix(iris, np.float32([0.025, 0.02, 0.02]), 1 - smoothstep(distance, 0.36, 0.47))
+
+
+def _cast(lab: np.ndarray, mask: np.ndarray, bright: float) -> np.ndarray:
+    """[2] a, b of the scene's light, as the brightest of the eye shows it."""
+    weight = np.clip(lab[..., 0] / max(bright, 1e-3), 0, 1) ** 6 * mask + 1e-6
+    return 0.12 * np.tanh(np.array([(lab[..., i] * weight).sum() / weight.sum() for i in (1, 2)]) / 0.12)
+
+
+def _depth(lid: np.ndarray, eye: Eye, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """How far each pixel lies below a lid, px, along the face's own down."""
+    across = np.array([-eye.up[1], eye.up[0]])
+    s, t = lid @ across, -(lid @ eye.up)
+    order = np.argsort(s)
+    here = x * across[0] + y * across[1]
+    return -(x * eye.up[0] + y * eye.up[1]) - np.interp(here, s[order], t[order]).astype(np.float32)
+
+
+def lashes(rgb: np.ndarray, eye: Eye) -> np.ndarray:
+    """The upper line, thickest past the middle, with a flick at the temple; a thin one below."""
+    n = len(eye.upper)
+    tip = eye.upper[-1] + 0.09 * (eye.upper[-1] - eye.upper[-8]) + eye.up * 2.2 * eye.unit
+    upper = np.vstack([eye.upper + eye.up * 0.8 * eye.unit, [(eye.upper[-1] + tip) / 2 + eye.up, tip]])
+    t = np.linspace(0, 1, len(upper))
+    line = stroke(upper, (1.0 + 3.6 * np.sin(np.pi * np.clip(t, 0, 1) ** 1.3) ** 0.8) * eye.unit, eye.size)
+    low = stroke(eye.lower[n // 3 :] - eye.up * 0.4 * eye.unit, np.full(n - n // 3, 1.1 * eye.unit), eye.size)
+    cover = np.maximum(0.92 * blur(line, 0.7 * eye.unit), 0.35 * blur(low, 0.9 * eye.unit))
+    return mix(rgb, rgb * 0.10 + np.float32([0.025, 0.018, 0.018]), cover)
+
+
+def crease(rgb: np.ndarray, eye: Eye) -> np.ndarray:
+    """A soft fold above the lid, and the shade of the socket between fold and lashes."""
+    gap = (0.085 + 0.20 * min(eye.opening, 0.4)) * eye.width
+    lift = eye.up * gap * np.sin(np.pi * np.linspace(0.16, 0.93, len(eye.upper)))[:, None] ** 0.6
+    line = blur(stroke(eye.upper + lift, np.full(len(eye.upper), 1.6 * eye.unit), eye.size), 1.3 * eye.unit)
+    return rgb * (1 - line[..., None] * np.float32([0.30, 0.40, 0.42]))
+
+
+def stroke(points: np.ndarray, widths: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A line of varying width, px, as a smooth polygon: float32 [h, w] in [0, 1]."""
+    ahead = np.gradient(points, axis=0)
+    normal = np.stack([-ahead[:, 1], ahead[:, 0]], 1) / (np.hypot(*ahead.T)[:, None] + 1e-6)
+    half = normal * widths[:, None] / 2
+    canvas = np.zeros(size, np.uint8)
+    outline = np.vstack([points + half, (points - half)[::-1]])
+    cv2.fillPoly(canvas, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return canvas.astype(np.float32) / 255

@@ -1,0 +1,51 @@
+"""Whether a file is all there: told by the sizes that its own structure names, not by the time its header promises."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO
+
+_SEGMENT = b"\x18\x53\x80\x67"  # of Matroska (RFC 9559)
+_UNKNOWN = (0, 0xFFFFFFFF)  # sizes of a recording that was never finished
+
+
+def is_whole(path: str | os.PathLike) -> bool:
+    """False where a box of an MP4, the segment of a Matroska or the list of an AVI file reaches beyond its end."""
+    try:
+        length = os.path.getsize(path)
+        with open(path, "rb") as file:
+            head = file.read(12)
+            if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"):
+                return _boxes_end(file) <= length
+            if head[:4] == b"RIFF":
+                size = int.from_bytes(head[4:8], "little")
+                return size in _UNKNOWN or 8 + size <= length
+            return head[:4] != b"\x1a\x45\xdf\xa3" or _segment_end(file) <= length
+    except OSError:
+        return True
+
+
+def _boxes_end(file: BinaryIO) -> int:
+    """Where the last of the boxes on top (ISO/IEC 14496-12) ends, as far as one follows the other."""
+    at = 0
+    while True:
+        file.seek(at)
+        head = file.read(16)
+        size = int.from_bytes(head[:4], "big")
+        if size == 1:
+            size = int.from_bytes(head[8:16], "big")
+        if len(head) < 8 or size < 8 or not head[4:8].isalnum():
+            return at
+        at += size
+
+
+def _segment_end(file: BinaryIO) -> int:
+    file.seek(0)
+    start = file.read(4096)
+    at = start.find(_SEGMENT)
+    if at < 0 or at + 12 > len(start):
+        return 0
+    first = start[at + 4]
+    octets = 9 - first.bit_length()  # EBML: the leading zeros tell how long the number is
+    size = int.from_bytes(start[at + 4 : at + 4 + octets], "big") & ((1 << 7 * octets) - 1)
+    return 0 if size == (1 << 7 * octets) - 1 else at + 4 + octets + size  # all ones: not known

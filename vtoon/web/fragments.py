@@ -1,0 +1,147 @@
+"""The page's own pieces of HTML. Every text and address that goes in is escaped here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from vtoon.web.jobs import CANCELLED, FAILED, WAITING, Job
+from vtoon.web.strings import Words, duration
+
+
+def header(words: Words, others: Sequence[tuple[str, str]]) -> str:
+    """Name and tagline, and the way to the page in other languages: (language, address)."""
+    links = "".join(
+        f'<a href="{escape(address)}" lang="{lang}" hreflang="{lang}">{escape(Words(lang)("language"))}</a>'
+        for lang, address in others
+    )
+    return f'<header class="vt-head"><h1>vtoon</h1><p>{escape(words("tagline"))}</p><nav>{links}</nav></header>'
+
+
+def card(title: str, facts: str) -> str:
+    """What was dropped."""
+    return f'<div class="vt-card"><strong>{escape(title)}</strong><span>{escape(facts)}</span></div>'
+
+
+def notice(text: str, kind: str = "error") -> str:
+    """A line above the work, read out at once. kind: error | note."""
+    role = "alert" if kind == "error" else "status"
+    return f'<div class="vt-notice vt-{kind}" role="{role}">{escape(text)}</div>' if text else ""
+
+
+def empty(text: str) -> str:
+    return f'<div class="vt-stage vt-empty"><p>{escape(text)}</p></div>'
+
+
+def compare(words: Words, before: str, after: str, size: tuple[int, int], note: str) -> str:
+    """Two pictures of one size (width, height), and the line between them that a slider moves."""
+    width, height = size
+    return (
+        f'<figure class="vt-stage"><div class="vt-compare" style="--w:{width};--h:{height}">'
+        f'<img src="{escape(before)}" alt="{escape(words("before"))}" width="{width}" height="{height}">'
+        f'<img class="vt-after" src="{escape(after)}" alt="{escape(words("after"))}" width="{width}" height="{height}">'
+        f'<span class="vt-tag vt-left">{escape(words("before"))}</span>'
+        f'<span class="vt-tag vt-right">{escape(words("after"))}</span><i class="vt-line"></i>'
+        f'<input type="range" min="0" max="100" value="50" data-split aria-label="{escape(words("divider"))}"></div>'
+        f"<figcaption>{escape(note)}</figcaption></figure>"
+    )
+
+
+def gallery(words: Words, name: str, looks: Sequence[str], chosen: str, pictures: Sequence[str]) -> str:
+    """A radio group of looks. `pictures`: an address for each, or none."""
+    tiles = []
+    for i, look in enumerate(looks):
+        image = f'<img src="{escape(pictures[i])}" alt="" width="160" height="160">' if pictures else ""
+        checked = " checked" if look == chosen else ""
+        tiles.append(
+            f'<label><input type="radio" name="{name}" value="{escape(look)}"{checked}>{image}'
+            f"<span>{escape(look)}</span></label>"
+        )
+    plain = "" if pictures else " vt-plain"
+    return (
+        f'<fieldset class="vt-gallery{plain}"><legend>{escape(words("style"))}</legend>'
+        f'<div class="vt-tiles">{"".join(tiles)}</div></fieldset>'
+    )
+
+
+def progress(words: Words, job: Job, ahead: int, picture: str | None, many: bool) -> str:
+    """How far a job is. `picture`: the address of the last drawn frame; `many`: it counts photos."""
+    part = job.frames / job.total if job.total else 0.0
+    if job.state == WAITING:
+        text = words("waiting", count=ahead)
+    elif not job.frames and not many:
+        text = words("beginning")
+    elif many:
+        text = words("pictures_done", frames=job.frames, total=job.total or 1)
+    elif job.total and job.left is not None:
+        left = duration(max(0.0, job.left))
+        text = words("working", frames=job.frames, total=job.total, rate=f"{job.rate:.1f}", left=left)
+    else:
+        text = words("working_open", frames=job.frames, rate=f"{job.rate:.1f}")
+    bar = f'<progress max="100" value="{100 * min(1.0, part):.1f}" aria-label="{escape(text)}"></progress>'
+    image = f'<img src="{escape(picture)}" alt="{escape(words("last_frame"))}">' if picture else ""
+    return f'<div class="vt-progress"><p role="status">{escape(text)}</p>{bar}{image}</div>'
+
+
+def ended(words: Words, job: Job, many: bool) -> str:
+    """The line that stays when a job is over, and what went wrong."""
+    if job.state == CANCELLED:
+        return notice(words("cancelled"), "note")
+    problems = "".join(notice(line, "error" if job.state == FAILED else "note") for line in job.problems)
+    if job.state == FAILED:
+        return problems
+    spent = duration(job.seconds)
+    if many:
+        return notice(words("pictures_ready", count=job.total or 1, seconds=spent), "note") + problems
+    line = words("done", frames=job.frames, seconds=spent, rate=f"{job.rate:.1f}")
+    return notice(line, "note") + problems
+
+
+def videos(words: Words, original: str, made: str, name: str, plays: bool) -> str:
+    """The result beside the input, and its download."""
+    if plays:
+        shown = "".join(
+            f'<figure><video controls playsinline preload="metadata" src="{escape(address)}"></video>'
+            f"<figcaption>{escape(words(key))}</figcaption></figure>"
+            for key, address in (("original", original), ("drawing", made))
+        )
+        shown = f'<div class="vt-pair">{shown}</div>'
+    else:
+        shown = f"<p>{escape(words('not_played'))}</p>"
+    return f'<section class="vt-result" data-result>{shown}{_link(words("download", name=name), made)}</section>'
+
+
+def pictures(words: Words, made: Sequence[tuple[str, str]], archive: tuple[str, str] | None) -> str:
+    """Drawn photos, each a link to its file: (name, address); `archive`: all of them."""
+    shown = "".join(
+        f'<figure><a href="{escape(address)}" download><img src="{escape(address)}" alt="{escape(name)}"'
+        f' loading="lazy"></a><figcaption>{escape(name)}</figcaption></figure>'
+        for name, address in made
+    )
+    links = _link(words("download_all", name=archive[0]), archive[1]) if archive else ""
+    if len(made) == 1:
+        links = _link(words("download", name=made[0][0]), made[0][1])
+    return f'<section class="vt-result" data-result><div class="vt-grid">{shown}</div>{links}</section>'
+
+
+def command(words: Words, line: str) -> str:
+    return (
+        f'<div class="vt-command"><p>{escape(words("command"))}</p><div><code tabindex="0">{escape(line)}</code>'
+        f'<button type="button" data-copy data-done="{escape(words("copied"))}">{escape(words("copy"))}</button>'
+        "</div></div>"
+    )
+
+
+def history(words: Words, entries: Sequence[tuple[str, str, str]]) -> str:
+    """(name, address, command line), newest first."""
+    if not entries:
+        return f'<p class="vt-quiet">{escape(words("history_empty"))}</p>'
+    items = "".join(
+        f'<li><a href="{escape(address)}" download>{escape(name)}</a>{command(words, line)}</li>'
+        for name, address, line in entries
+    )
+    return f'<ol class="vt-history">{items}</ol>'
+
+
+def _link(text: str, address: str) -> str:
+    return f'<p><a class="vt-download" href="{escape(address)}" download>{escape(text)}</a></p>'
