@@ -30,8 +30,9 @@ from vtoon.models.discriminator import Discriminator
 from vtoon.models.stylegan2 import Generator, published_channels
 from vtoon.ops import Blur, ModulatedConv2d, upfirdn2d
 from vtoon.train.dataset import Dataset
+from vtoon.train.lessons import FinetuneOptions, Lesson
 from vtoon.train.losses import discriminator_loss
-from vtoon.train.recipes.finetune import FinetuneOptions, Lesson, StyleGANFinetune
+from vtoon.train.recipes.finetune import StyleGANFinetune
 from vtoon.train.trainer import run_phase, tune_device
 
 

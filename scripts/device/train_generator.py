@@ -28,7 +28,8 @@ from vtoon.errors import VtoonError
 from vtoon.models.discriminator import Discriminator
 from vtoon.models.stylegan2 import Generator, published_channels
 from vtoon.train.dataset import Dataset
-from vtoon.train.recipes.finetune import FinetuneOptions, StyleGANFinetune
+from vtoon.train.lessons import FinetuneOptions
+from vtoon.train.recipes.finetune import StyleGANFinetune
 from vtoon.train.trainer import TrainOptions, fit, tune_device
 from vtoon.weights.generators import mean_latent
 from vtoon.weights.snapshots import Start, load_start

@@ -15,8 +15,9 @@ from vtoon.train import faces as faces_module
 from vtoon.train import freeze
 from vtoon.train.dataset import Dataset
 from vtoon.train.faces import EYES_APART, EYES_HIGH, TripletTerm, aligned_matrix
+from vtoon.train.lessons import FinetuneOptions
 from vtoon.train.quality import Quality, kid
-from vtoon.train.recipes.finetune import FinetuneOptions, StyleGANFinetune
+from vtoon.train.recipes.finetune import StyleGANFinetune
 from vtoon.train.trainer import TrainOptions, fit, parts_of
 from vtoon.weights.generators import load_generator
 from vtoon.weights.snapshots import load_start

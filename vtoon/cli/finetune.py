@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from vtoon.models.discriminator import Discriminator
     from vtoon.models.stylegan2 import Generator
     from vtoon.train.dataset import Dataset
-    from vtoon.train.recipes.finetune import FinetuneOptions, StyleGANFinetune
+    from vtoon.train.lessons import FinetuneOptions
+    from vtoon.train.recipes.finetune import StyleGANFinetune
     from vtoon.weights.snapshots import Start
 
 KIMG_PER_TICK = 4
@@ -251,7 +252,7 @@ class Finetune:
 
         from vtoon.painters.engine import pick_dtype
         from vtoon.train.freeze import blocks_left, layers_left
-        from vtoon.train.recipes.finetune import FinetuneOptions
+        from vtoon.train.lessons import FinetuneOptions
 
         a, k, m, new = self.augmentation, self.keeping, self.machine, self.resume is None
         path = self.path_regularize if self.path_regularize is not None else 2.0 if new else 0.0

@@ -31,7 +31,7 @@ from vtoon.train.distributed import rank, world_size
 log = logging.getLogger("vtoon")
 LEAST = 2  # pictures: of one alone, nothing can be learned that it does not show
 SHARE = 0.25  # of the device's memory that a set may take
-AHEAD, READERS = 3, 4  # batches read in advance, threads that read
+READERS = 4  # threads
 MAKE = "vtoon dataset FOLDER OUT --size N makes them alike"
 
 
