@@ -255,12 +255,8 @@ class StyleGANFinetune:
         half = half if o.ema_rampup is None else min(half, seen * o.ema_rampup)
         self.ema.decay = 0.5 ** (o.images / max(half, 1e-8))
         self.ema.update(self.net, step)
-        if (
-            self.ada.step(summed)
-            and not self._warned
-            and self.ada.r_t > SURE
-            and (not self.lessons.pipe or self.ada.p > 0.99)
-        ):
+        looked, at_its_end = self.ada.step(summed), not self.lessons.pipe or self.ada.p > 0.99
+        if looked and at_its_end and self.ada.r_t > SURE and not self._warned:
             self._warned = True
             log.warning(
                 "step %d: the discriminator knows the pictures by heart (r_t %.2f, p %.2f): take an earlier snapshot, "
