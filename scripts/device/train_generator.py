@@ -167,7 +167,9 @@ def train(args: argparse.Namespace) -> int:
     recipe = Recipe(net, disc, data, options, start.average)
     recipe.carry = args.carry
     goes_on = recipe.go_on(start)
-    print(f"{'goes on with' if goes_on else 'starts from'} {start.path}, gamma {recipe.gamma:.3g}", flush=True)
+    state = args.out / "state.pt"
+    begun = f"goes on from {state if state.exists() else start.path}" if goes_on or state.exists() else "begins"
+    print(f"{begun}; model: {start.path}; gamma {recipe.gamma:.3g}", flush=True)
     left = args.minutes - args.spare - (time.monotonic() - STARTED) / 60
     run = TrainOptions(
         args.out,

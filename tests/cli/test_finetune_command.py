@@ -56,6 +56,7 @@ def test_a_folder_becomes_a_generator_that_draws(here, root, command):
     assert first.code == 0 and "run/network-snapshot-000000.pt: 0.0 of 0.008 kimg" in first.out, first.err
     assert "6 pictures in memory" in first.out and "gamma 0.0128" in first.out and "new one" not in first.out
     again = command(*words, "--kimg", 0.016)
+    assert "goes on from run/state.pt" in again.out
     assert again.code == 0 and [json.loads(x)["step"] for x in open("run/log.jsonl")] == [2, 4]
     assert load_image("run/preview_000004.png")[0].shape == (76, 156, 3)
     drawn = command("generate", "run/network-snapshot-000000.pt", "--seeds", 1)

@@ -13,12 +13,15 @@ CHANNELS = {4: 6, 8: 6}
 
 @pytest.mark.parametrize("pad", [0, 1, 2, 3])
 @pytest.mark.parametrize("gain", [1.0, 4.0])
-def test_three_means_of_two_are_the_filter_and_have_second_derivatives(pad, gain):
+def test_three_means_of_two_are_the_filter(pad, gain):
     x = torch.randn(2, 3, 7, 6, dtype=torch.float64)
     blur = Blur((pad, pad), gain).double()
     assert torch.allclose(blurred(x, pad, gain), blur(x), atol=1e-6)
-    x = torch.randn(1, 1, 5, 5, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradgradcheck(lambda x: blurred(x, pad, gain).square(), x)
+
+
+def test_they_have_second_derivatives():
+    x = torch.randn(1, 1, 3, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x: blurred(x, 1, 4.0).square(), x)
 
 
 def nets():

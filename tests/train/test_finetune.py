@@ -126,8 +126,8 @@ def test_it_learns_what_its_pictures_look_like(tmp_path):
         return float((drawn.mean((0, 2, 3)) - wanted).abs().mean())
 
     before = off()
-    trained(r, tmp_path / "run", 80)
-    assert off() < 0.35 * before
+    trained(r, tmp_path / "run", 60)
+    assert off() < 0.4 * before
 
 
 def test_p_rises_when_the_discriminator_learns_its_pictures_by_heart(packed, tmp_path):
@@ -329,3 +329,15 @@ def test_a_name_is_looked_up_and_said_where_to_get(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(VtoonError, match=r"checkpoint/ffhq256.pkl: no such file"):
         load_start("ffhq256")
+
+
+def test_a_layout_is_only_a_layout(packed):
+    """Losses and drawings are those of the usual one."""
+    found = []
+    for laid in (False, True):
+        r = recipe(packed, channels_last=laid, structure_loss=1, ada_p=0.5, augpipe="bgcfnc", path_weight=2.0)
+        r.net.requires_grad_(True)
+        batch = r.next_batch(0)
+        terms = r.discriminator_terms(batch) | {"g": r.generator_terms(batch)["loss"]} | r.path_terms(batch)
+        found.append([float(value.detach()) for value in (*terms.values(), r.ema.module(r.rows_of(batch.fake)).sum())])
+    assert found[0] == pytest.approx(found[1], rel=1e-3)

@@ -316,6 +316,7 @@ class Finetune:
         print(f"data: {self.data}, {len(data)} pictures {where}")
         images = recipe.options.images
         begun = f"goes on at {done * images / 1000:.1f} kimg" if done else "begins"
+        begun = f"goes on from {self.outdir / 'state.pt'}" if (self.outdir / "state.pt").is_file() else begun
         missing = "" if known else ", without a discriminator that fits: a new one, so that the first kimg are rough"
         print(f"model: {start.path}, {recipe.net.size} px{missing}; {begun}; gamma {recipe.gamma:.3g}")
         if recipe.measure is not None:
