@@ -43,8 +43,9 @@ def luma(x: torch.Tensor) -> torch.Tensor:
     return torch.einsum("nchw,c->nhw", x, x.new_tensor(LUMA))
 
 
-def load_image(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read an image file upright (EXIF rotation applied): uint8 [H, W, 3] RGB and alpha uint8 [H, W] or None.
+def load_image(path: str | os.PathLike | io.BytesIO) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read an image file, or one in memory, upright (EXIF rotation applied): uint8 [H, W, 3] RGB and alpha uint8 [H, W]
+    or None.
 
     Raises VtoonError where the file is missing, empty or no image.
     """

@@ -28,7 +28,8 @@ from vtoon.errors import VtoonError
 from vtoon.models.discriminator import Discriminator
 from vtoon.models.stylegan2 import Generator, published_channels
 from vtoon.train.dataset import Dataset
-from vtoon.train.recipes.finetune import FinetuneOptions, StyleGANFinetune
+from vtoon.train.lessons import FinetuneOptions
+from vtoon.train.recipes.finetune import StyleGANFinetune
 from vtoon.train.trainer import TrainOptions, fit, tune_device
 from vtoon.weights.generators import mean_latent
 from vtoon.weights.snapshots import Start, load_start
@@ -166,7 +167,9 @@ def train(args: argparse.Namespace) -> int:
     recipe = Recipe(net, disc, data, options, start.average)
     recipe.carry = args.carry
     goes_on = recipe.go_on(start)
-    print(f"{'goes on with' if goes_on else 'starts from'} {start.path}, gamma {recipe.gamma:.3g}", flush=True)
+    state = args.out / "state.pt"
+    begun = f"goes on from {state if state.exists() else start.path}" if goes_on or state.exists() else "begins"
+    print(f"{begun}; model: {start.path}; gamma {recipe.gamma:.3g}", flush=True)
     left = args.minutes - args.spare - (time.monotonic() - STARTED) / 60
     run = TrainOptions(
         args.out,

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from vtoon.models.discriminator import Discriminator
     from vtoon.models.stylegan2 import Generator
     from vtoon.train.dataset import Dataset
-    from vtoon.train.recipes.finetune import FinetuneOptions, StyleGANFinetune
+    from vtoon.train.lessons import FinetuneOptions
+    from vtoon.train.recipes.finetune import StyleGANFinetune
     from vtoon.weights.snapshots import Start
 
 KIMG_PER_TICK = 4
@@ -163,9 +164,10 @@ class Finetune:
                 images=images,
             )
             done = fit(recipe, options)
+            main = is_main()
         finally:
             leave_distributed()
-        if is_main() and not self.messages.quiet:
+        if main and not self.messages.quiet:
             name = f"network-snapshot-{recipe.kimg(done):06d}.pt"
             end = "" if done >= steps else "; the same command goes on"
             print(f"{self.outdir / name}: {done * images / 1000:.1f} of {self.kimg:g} kimg{end}")
@@ -182,6 +184,10 @@ class Finetune:
             raise VtoonError(f"minutes is {self.minutes:g}; it must be 0 or more")
         if not 1 <= self.machine.accumulate <= self.batch or self.batch % self.machine.accumulate:
             raise VtoonError(f"accumulate is {self.machine.accumulate}; it must divide the batch, {self.batch}")
+        path = self.path_regularize if self.path_regularize is not None else float(self.resume is None)
+        if path and self.machine.accumulate > max(1, self.batch // 2):
+            most = f"it can be up to {max(1, self.batch // 2)}, or give --path_regularize 0"
+            raise VtoonError(f"accumulate is {self.machine.accumulate}; path lengths are of half a batch: {most}")
         for name, value in (("target", a.target), ("p", a.p), ("mixing", self.mixing)):
             if not 0 <= value <= 1:
                 raise VtoonError(f"{name} is {value:g}; it must be 0 to 1")
@@ -246,7 +252,7 @@ class Finetune:
 
         from vtoon.painters.engine import pick_dtype
         from vtoon.train.freeze import blocks_left, layers_left
-        from vtoon.train.recipes.finetune import FinetuneOptions
+        from vtoon.train.lessons import FinetuneOptions
 
         a, k, m, new = self.augmentation, self.keeping, self.machine, self.resume is None
         path = self.path_regularize if self.path_regularize is not None else 2.0 if new else 0.0
@@ -288,7 +294,9 @@ class Finetune:
         return {"triplet": TripletTerm(*others, self.keeping.triplet, like=net, device=device)}
 
     def _measure(self, data: Dataset, device: torch.device) -> object:
-        if self.metrics == "none":
+        from vtoon.train.distributed import is_main
+
+        if self.metrics == "none" or not is_main():
             return None
         from vtoon.train.quality import Quality
 
@@ -308,6 +316,7 @@ class Finetune:
         print(f"data: {self.data}, {len(data)} pictures {where}")
         images = recipe.options.images
         begun = f"goes on at {done * images / 1000:.1f} kimg" if done else "begins"
+        begun = f"goes on from {self.outdir / 'state.pt'}" if (self.outdir / "state.pt").is_file() else begun
         missing = "" if known else ", without a discriminator that fits: a new one, so that the first kimg are rough"
         print(f"model: {start.path}, {recipe.net.size} px{missing}; {begun}; gamma {recipe.gamma:.3g}")
         if recipe.measure is not None:

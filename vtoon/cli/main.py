@@ -12,6 +12,7 @@ from vtoon.cli.bench import Bench
 from vtoon.cli.blend import Blend
 from vtoon.cli.common import Talk, guard
 from vtoon.cli.convert import Convert
+from vtoon.cli.dataset import Dataset
 from vtoon.cli.export import Export
 from vtoon.cli.finetune import Finetune
 from vtoon.cli.generate import Generate, Mix, Morph
@@ -48,6 +49,7 @@ COMMANDS = {
     "styleclip": Styleclip,
     "nada": Nada,
     "one": One,
+    "dataset": Dataset,
     "train": Train,
     "finetune": Finetune,
 }

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psutil
 from PIL import Image, UnidentifiedImageError, features
+
+try:
+    import psutil
+except ImportError:  # on a machine that only trains
+    psutil = None
 
 from vtoon.errors import VtoonError
 
@@ -19,15 +25,15 @@ _OPENING = threading.Lock()  # Pillow's limit is one for all threads
 
 
 @contextmanager
-def opened_image(path: str | os.PathLike, formats: tuple[str, ...] | None = None) -> Iterator[Image.Image]:
-    """Pillow's picture of a file, not yet decoded.
+def opened_image(path: str | os.PathLike | io.BytesIO, formats: tuple[str, ...] | None = None) -> Iterator[Image.Image]:
+    """Pillow's picture of a file, or of one that is in memory, not yet decoded.
 
     Raises VtoonError where memory does not suffice to draw it, or where an extra is missing that reads it; else what
     Pillow raises.
     """
     _prepare_for(path)
     with _unlimited(path, formats) as image:
-        pixels, free = image.width * image.height, psutil.virtual_memory().available
+        pixels, free = image.width * image.height, _free_bytes()
         if pixels * NEEDED > free:
             raise VtoonError(
                 f"{path}: {pixels / 1e6:.0f} megapixels need {pixels * NEEDED / 1e9:.1f} GB of memory, and "
@@ -36,7 +42,12 @@ def opened_image(path: str | os.PathLike, formats: tuple[str, ...] | None = None
         yield image
 
 
-def _unlimited(path: str | os.PathLike, formats: tuple[str, ...] | None) -> Image.Image:
+def _free_bytes() -> float:
+    """Of the machine's memory."""
+    return psutil.virtual_memory().available if psutil else math.inf
+
+
+def _unlimited(path: str | os.PathLike | io.BytesIO, formats: tuple[str, ...] | None) -> Image.Image:
     """Without Pillow's limit of 179 megapixels, which knows nothing of the memory there is."""
     with _OPENING:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -46,10 +57,13 @@ def _unlimited(path: str | os.PathLike, formats: tuple[str, ...] | None) -> Imag
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def iso_brands(path: str | os.PathLike) -> tuple[bytes, ...]:
+def iso_brands(path: str | os.PathLike | io.BytesIO) -> tuple[bytes, ...]:
     """The brands that an ISO media file (MP4, HEIF, AVIF, ...) names, the major one first; () for any other file."""
-    with open(path, "rb") as file:
-        head = file.read(64)
+    if isinstance(path, io.BytesIO):
+        head = path.getbuffer()[:64].tobytes()
+    else:
+        with open(path, "rb") as file:
+            head = file.read(64)
     if head[4:8] != b"ftyp":
         return ()
     end = min(int.from_bytes(head[:4], "big"), len(head))
@@ -61,7 +75,7 @@ def is_still(brands: tuple[bytes, ...]) -> bool:
     return brands[:1] in {(brand,) for brand in (*_HEIF, b"avif")}
 
 
-def _prepare_for(path: str | os.PathLike) -> None:
+def _prepare_for(path: str | os.PathLike | io.BytesIO) -> None:
     brands = iso_brands(path)
     if not is_still(brands):
         return

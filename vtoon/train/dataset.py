@@ -31,7 +31,7 @@ from vtoon.train.distributed import rank, world_size
 log = logging.getLogger("vtoon")
 LEAST = 2  # pictures: of one alone, nothing can be learned that it does not show
 SHARE = 0.25  # of the device's memory that a set may take
-AHEAD, READERS = 3, 4  # batches read in advance, threads that read
+READERS = 4  # threads
 MAKE = "vtoon dataset FOLDER OUT --size N makes them alike"
 
 
@@ -222,9 +222,7 @@ class Dataset:
             self._whole = torch.from_numpy(array).to(self.device)
         self._count, self._pool, self._coming = len(chosen), None, {}
         if self._count < LEAST:
-            raise VtoonError(
-                f"{path}: {self._count} pictures can be read; at least {LEAST} are needed, better hundreds"
-            )
+            raise VtoonError(f"{path}: readable pictures: {self._count}; at least {LEAST} are needed, better hundreds")
 
     def __len__(self) -> int:
         return self._count
@@ -331,7 +329,7 @@ def _size_of(file: Path | io.BytesIO, name: str) -> tuple[int, int]:
     try:
         with Image.open(file) as image:
             width, height = image.size
-            turned = image.getexif().get(0x0112, 1) >= 5  # lies on its side
+            turned = "exif" in image.info and image.getexif().get(0x0112, 1) >= 5  # lies on its side
             return (height, width) if turned else (width, height)
     except Exception as error:  # whatever a damaged file causes
         reason = (str(error).splitlines() or ["damaged"])[0]

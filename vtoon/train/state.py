@@ -40,16 +40,16 @@ def save_state(recipe: Recipe, step: int, path: Path) -> None:
 
 def load_state(recipe: Recipe, path: Path) -> int:
     """Restore a run; returns the number of steps done. Raises VtoonError where it is another training's, or damaged."""
-    saved = _read(path)
+    saved, flag = _read(path), getattr(recipe, "folder_flag", "--name")
     for name, wanted in recipe.about.items():
         if (got := saved.get("about", {}).get(name)) != wanted:
-            raise VtoonError(f"{path}: a training with {name} {got}, not {wanted}; give yours another --name")
+            raise VtoonError(f"{path}: a training with {name} {got}, not {wanted}; give yours another {flag}")
     try:
         for name, part in recipe.state.items():
             part.load_state_dict(saved["state"][name])
     except (KeyError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise VtoonError(f"{path}: does not fit this training ({reason}); give yours another --name") from None
+        raise VtoonError(f"{path}: does not fit this training ({reason}); give yours another {flag}") from None
     torch.set_rng_state(saved["rng"]["cpu"])
     if len(saved["rng"]["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(saved["rng"]["cuda"])
@@ -62,5 +62,5 @@ def _read(path: Path) -> dict:
     except Exception as error:  # whatever a damaged file causes
         reason = " ".join(str(error).split())[:120]
         raise VtoonError(
-            f"{path}: not a state of a training ({reason}); delete it to start anew, or give another --name"
+            f"{path}: not a state of a training ({reason}); delete it to start anew, or give another folder"
         ) from None

@@ -69,8 +69,10 @@ def load_start(source: str | Path) -> Start:
     disc = _discriminator(_state(extras.get("d"), path), average)
     own = extras.get("vtoon")
     if not isinstance(own, dict) or not isinstance(own.get("parts"), dict):
-        optimizers = {name: extras[name] for name in ("g_optim", "d_optim") if isinstance(extras.get(name), dict)}
-        return Start(path, net, average, disc, optimizers)
+        parts: dict[str, Any] = {k: extras[k] for k in ("g_optim", "d_optim") if isinstance(extras.get(k), dict)}
+        if isinstance(extras.get("ada_aug_p"), float | int | Tensor):
+            parts["ada"] = {"p": min(max(float(extras["ada_aug_p"]), 0.0), 1.0)}
+        return Start(path, net, average, disc, parts)
     published = {name: extras[name] for name in PUBLISHED if name in extras}
     published["g_ema"] = average.state_dict()
     return Start(path, net, average, disc, published | own["parts"], int(own["step"]), own["about"])

@@ -18,8 +18,6 @@ import copy
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,12 +30,12 @@ from vtoon.image import grid, to_uint8
 from vtoon.models.discriminator import Discriminator
 from vtoon.models.stylegan2 import Generator, truncate
 from vtoon.ops import arithmetic, channels_last_, limit_activations_, sent
-from vtoon.train.augment import AdaptiveAugment, Changes, augmented, draw_changes, operations
+from vtoon.train.augment import AdaptiveAugment, Changes, augmented
 from vtoon.train.dataset import Dataset
-from vtoon.train.distributed import rank, summed, world_size
-from vtoon.train.draws import Draws
+from vtoon.train.distributed import summed, world_size
 from vtoon.train.ema import EMA
 from vtoon.train.freeze import frozen_of_discriminator, frozen_of_generator, taught
+from vtoon.train.lessons import FinetuneOptions, Latents, Lesson, Lessons
 from vtoon.train.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty, structure_loss
 from vtoon.train.quality import Quality
 from vtoon.train.trainer import Phase
@@ -49,69 +47,7 @@ BETAS = (0.0, 0.99)
 PATH_DECAY = 0.01  # of the mean path length
 SURE = 0.9  # of r_t: D knows nearly every real picture
 COLUMNS, PSI = 8, 0.7  # of previews
-FAKES, PATHS, REAL_SEEN, FAKE_SEEN, GUESSED = range(1, 6)  # series of random numbers within a step
 Term = Callable[[Tensor, Tensor], Tensor]  # pictures [N, 3, S, S] and their z [N, D] -> a scalar, weighted
-
-
-@dataclass(frozen=True)
-class FinetuneOptions:
-    """How a generator is taught. Defaults are StyleGAN2-ADA's for a resumed model."""
-
-    batch: int = 16  # of each process
-    gamma: float | None = None  # of R1; None: 0.0002 size^2 / batch
-    lr: float = 2e-3
-    mixing: float = 0.9  # chance that a face is of two latents
-    path_weight: float = 0.0  # 2 where a model is taught from nothing
-    path_shrink: int = 2  # one in so many samples pays for path lengths
-    d_every: int = 16
-    g_every: int = 4
-    ema_kimg: float | None = None  # half is forgotten after so many; None: batch 10 / 32
-    ema_rampup: float | None = None  # at most this share of what was seen so far; 0.05 from nothing
-    ada_target: float | None = 0.6  # None: p stays
-    ada_p: float = 0.0  # at the start
-    ada_kimg: float = 100  # in which p can go from 0 to 1; 500 from nothing
-    augpipe: str = "bgc"  # "" changes nothing
-    mirror: bool = False
-    freeze_g: int = 0  # lowest resolutions
-    freeze_d: int = 0  # first layers
-    freeze_fc: bool = False  # the mapping network
-    freeze_style: int = 0  # first rows of w+, which are of the resumed model's mapping
-    structure_loss: int = 0  # resolutions from 8 px on, that stay as the resumed model draws them
-    structure_weight: float = 1.0
-    channels_last: bool = False
-    compile: bool = False
-    seed: int = 0
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    dtype: torch.dtype = torch.float32  # of the networks; weights, losses and penalties stay fp32
-
-    @property
-    def images(self) -> int:
-        """Of a step, over all processes."""
-        return self.batch * world_size()
-
-
-@dataclass(frozen=True)
-class Latents:
-    """What pictures are drawn from."""
-
-    z: Tensor  # [N, D]
-    other: Tensor  # [N, D]: rules from row `cross` on
-    cross: Tensor  # long [N, 1]; the number of rows: nowhere
-    noise: tuple[Tensor, ...]  # [N, 1, r, r] for each convolution
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """Tensors of one step."""
-
-    real: Tensor  # [N, 3, S, S] in [-1, 1]
-    real_seen: Changes | None
-    fake: Latents
-    fake_seen: Changes | None  # as D's step sees what is drawn
-    guessed: Changes | None  # as G's step sees it
-    path: Latents | None  # where path lengths are due
-    direction: Tensor | None  # [n, 3, S, S]
-    batch: int  # samples of the whole step, of which these may be a part
 
 
 class PathMean:
@@ -135,6 +71,8 @@ class PathMean:
 
 class StyleGANFinetune:
     """D, D_r1, G, G_path."""
+
+    folder_flag = "--outdir"  # what gives a run another folder
 
     def __init__(
         self,
@@ -163,15 +101,13 @@ class StyleGANFinetune:
         self._grow = torch.compile(self._grown) if o.compile else self._grown
         self._answer = torch.compile(self.disc) if o.compile else self.disc
         self.gamma = 0.0002 * net.size**2 / o.images if o.gamma is None else o.gamma
-        self.pipe = operations(o.augpipe) if o.augpipe else frozenset()
-        self.ada = AdaptiveAugment(o.ada_target if self.pipe else None, int(1000 * o.ada_kimg), p=o.ada_p)
+        self.lessons = Lessons(net, data, o)
+        self.ada = AdaptiveAugment(o.ada_target if self.lessons.pipe else None, int(1000 * o.ada_kimg), p=o.ada_p)
         self.path_mean = PathMean(o.device)
         self.taught_g = taught(self.net, frozen_of_generator(net, o.freeze_g, o.freeze_fc))
         self.taught_d = taught(self.disc, frozen_of_discriminator(disc, o.freeze_d))
-        adam_d, adam_g = (
-            self._adam(self.taught_d, o.d_every),
-            self._adam(self.taught_g, o.g_every * bool(o.path_weight)),
-        )
+        adam_d = self._adam(self.taught_d, o.d_every)
+        adam_g = self._adam(self.taught_g, o.g_every if o.path_weight else 0)
         scalers = [torch.amp.GradScaler(o.device.type) if o.dtype is torch.float16 else None for _ in "DG"]
         self.phases = [
             Phase("D", self.discriminator_terms, adam_d, max_norm=None, scaler=scalers[0]),
@@ -185,7 +121,7 @@ class StyleGANFinetune:
         self.state |= {f"scaler_{name}": s for name, s in zip("DG", scalers, strict=True) if s}
         self.about = {"recipe": "StyleGANFinetune"} | self._about()
         self.measure: Quality | None = None  # what is said of each snapshot
-        self.step, self._drawn, self._warned = 0, None, False
+        self._drawn, self._warned = None, False
 
     def go_on(self, start: Start) -> int:
         """Take over what a snapshot says of a training on the same pictures with the same settings: returns its steps,
@@ -213,47 +149,14 @@ class StyleGANFinetune:
 
     def _about(self) -> dict[str, str]:
         o = self.options
-        kept = {k: v for k, v in vars(o).items() if k not in ("device", "compile", "channels_last")}
-        settings = ", ".join(f"{name} {value}" for name, value in kept.items())
+        kept = {k: v for k, v in vars(o).items() if k not in ("device", "dtype", "compile", "channels_last")}
         sizes = " ".join(f"{r}:{c}" for r, c in self.net.channels.items())
-        return {"data": self.data.about, "network": sizes, "settings": settings, "processes": str(world_size())}
+        settings = {name: str(value) for name, value in kept.items()}
+        others = {"data": self.data.about, "network": sizes, "processes": str(world_size())}
+        return others | {"terms": " ".join(sorted(self.extra))} | settings
 
-    # What a step works on
-
-    @torch.no_grad()
     def next_batch(self, step: int) -> Lesson:
-        self.step = step
-        o, size, p = self.options, self.net.size, self.ada.p
-        coming = ((later, self._order(later)) for later in range(step + 1, step + 4))
-        real = self.data.batch(self._order(step), step, coming).permute(0, 3, 1, 2).float() / 127.5 - 1
-        if o.mirror:
-            turned = self._draws(step, None).uniform(1, 1, 1) < 0.5
-            real = torch.where(turned, real.flip(3), real)
-        seen = [draw_changes(Draws(o.seed, step, o.batch, "cpu", stream), self._draws(step, stream), size, p, self.pipe)
-                for stream in (REAL_SEEN, FAKE_SEEN, GUESSED)]  # fmt: skip
-        path = direction = None
-        if o.path_weight and step % o.g_every == 0:
-            draws = Draws(o.seed, step, max(1, o.batch // o.path_shrink), o.device, PATHS)
-            path, direction = self._latents(draws), draws.grain(3, size, size)
-        fake = self._latents(self._draws(step, FAKES))
-        return Lesson(real, seen[0], fake, seen[1], seen[2], path, direction, o.batch)
-
-    def _draws(self, step: int, stream: int | None) -> Draws:
-        return Draws(self.options.seed, step, self.options.batch, self.options.device, stream)
-
-    def _order(self, step: int) -> Tensor:
-        """Numbers of the pictures of a step: each picture once before one comes again."""
-        n, o = len(self.data), self.options
-        places = range(step * o.images + rank(), (step + 1) * o.images, world_size())
-        return torch.tensor([_shuffled(n, o.seed, place // n)[place % n] for place in places])
-
-    def _latents(self, draws: Draws) -> Latents:
-        """Row `cross` is 1 or more, so that the first latent always has a say."""
-        rows, dim = self.net.num_latents, self.net.style[1].weight.shape[1]
-        z, other, chance = draws.normal(dim), draws.normal(dim), draws.uniform(1)
-        cross = torch.where(chance < self.options.mixing, 1 + draws.integers(rows - 1)[:, None], rows)
-        sizes = [4, *(r for k in range(3, rows // 2 + 2) for r in (2**k, 2**k))]
-        return Latents(z, other, cross, tuple(draws.grain(1, r, r) for r in sizes))
+        return self.lessons.at(step, self.ada.p)
 
     # Drawing and judging
 
@@ -352,7 +255,8 @@ class StyleGANFinetune:
         half = half if o.ema_rampup is None else min(half, seen * o.ema_rampup)
         self.ema.decay = 0.5 ** (o.images / max(half, 1e-8))
         self.ema.update(self.net, step)
-        if self.ada.step(summed) and not self._warned and self.ada.r_t > SURE and (not self.pipe or self.ada.p > 0.99):
+        looked, at_its_end = self.ada.step(summed), not self.lessons.pipe or self.ada.p > 0.99
+        if looked and at_its_end and self.ada.r_t > SURE and not self._warned:
             self._warned = True
             log.warning(
                 "step %d: the discriminator knows the pictures by heart (r_t %.2f, p %.2f): take an earlier snapshot, "
@@ -405,8 +309,3 @@ def _fits(found: dict[str, Any], adam: torch.optim.Optimizer) -> bool:
     if not isinstance(moments, dict) or set(moments) != set(range(len(wanted))):
         return False
     return all(getattr(moments[i].get("exp_avg_sq"), "shape", None) == shape for i, shape in enumerate(wanted))
-
-
-@lru_cache(maxsize=4)
-def _shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(count)

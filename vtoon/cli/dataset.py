@@ -1,0 +1,49 @@
+"""`vtoon dataset`: pictures as one file to train on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from vtoon.cli.common import Flag, Talk, progress_bar, show_notices
+from vtoon.errors import VtoonError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pictures as one data set: OUT.zip in StyleGAN2-ADA's layout, OUT.npy packed (the fastest), or else an LMDB folder
+    with the published keys. All of them, and plain folders, are read everywhere pictures are asked for.
+
+    Of each picture the middle square is taken. One that cannot be read is named and left out.
+    """
+
+    source: Annotated[Path, Positional, arg(metavar="SOURCE")]
+    """A folder of pictures, or a data set of another kind."""
+    out: Annotated[Path, Positional, arg(metavar="OUT")]
+    """OUT.zip, OUT.npy, or a new folder for an LMDB."""
+    size: Annotated[tuple[int, ...], arg(metavar="PX [PX ...]", help_behavior_hint="")] = (256,)
+    """Side of the pictures (default: 256); an LMDB can hold several."""
+    quality: Annotated[int, arg(metavar="50..100")] = 100
+    """Of JPEG; 100 is PNG, without loss."""
+    overwrite: Flag = False
+    """Replace an output that exists."""
+    messages: Talk = field(default_factory=Talk)
+
+    def run(self) -> None:
+        from vtoon.train.dataset import open_source
+        from vtoon.train.dataset_files import write_dataset
+
+        show_notices(self.messages)
+        if not self.size or any(not 4 <= size <= 4096 for size in self.size) or not 50 <= self.quality <= 100:
+            raise VtoonError(
+                f"size is {self.size} and quality {self.quality}; sizes are 4 to 4096 px, quality 50 to 100"
+            )
+        source = open_source(self.source, max(self.size))
+        with progress_bar("dataset", self.messages.quiet, " pictures") as watch:
+            count = write_dataset(source, self.out, list(self.size), self.quality, self.overwrite, watch)
+        if not self.messages.quiet:
+            sizes = ", ".join(map(str, self.size))
+            print(f"{self.out}: {count} pictures of {sizes} px, {len(source) - count} left out")
