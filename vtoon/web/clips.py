@@ -7,7 +7,6 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -128,7 +127,3 @@ def as_webp(image: np.ndarray, side: int = SHOWN_SIDE, quality: int = 85) -> byt
     buffer = io.BytesIO()
     picture.save(buffer, "webp", quality=quality, method=1)
     return buffer.getvalue()
-
-
-def total_frames(clips: Sequence[Clip]) -> int:
-    return sum(clip.info.expected_frames or 1 for clip in clips)
