@@ -89,7 +89,7 @@ def make_clip() -> MakeClip:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def keep_logger() -> Iterator[None]:
     """Commands set up the logger of the process; this puts it back."""
     log = logging.getLogger("vtoon")
@@ -99,7 +99,7 @@ def keep_logger() -> Iterator[None]:
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture, keep_logger: None) -> Callable[..., Ended]:
+def command(capsys: pytest.CaptureFixture) -> Callable[..., Ended]:
     """command("stylize", ...) runs `vtoon stylize ...`; command("style_transfer.py", ...) runs the launcher."""
 
     def run(*args: object) -> Ended:

@@ -22,6 +22,7 @@ from vtoon.models.face_embedding import FaceEmbedding
 from vtoon.models.face_net import PARTS, POOL
 from vtoon.models.style_codes import StyleCodes
 from vtoon.ops import EqualConv2d, EqualLinear, ModulatedConv2d, arithmetic, channels_last_
+from vtoon.system.stream import prefetch
 from vtoon.train.distributed import rank
 from vtoon.train.ema import EMA
 from vtoon.train.losses import crop_consistency, discriminator_loss, feature_l1, generator_loss, gradient_l1
@@ -154,8 +155,6 @@ class Distill:
         if self.make_batch:
             return self.make_batch(step)
         if self._batches is None:
-            from vtoon.video.stream import prefetch  # its package opens videos, which a training does not need
-
             self._batches = prefetch(map(self._samples, _count(step)), depth=3)
         return Batch.of(*next(self._batches), self.device)
 
