@@ -22,6 +22,7 @@ from vtoon.video import VideoWriter
 from vtoon.weights.checkpoint import save_checkpoint
 
 MakeClip = Callable[..., Path]
+LOGGER = logging.NOTSET, [], True  # level, handlers, whether it passes on
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,11 @@ def make_clip() -> MakeClip:
 
 @pytest.fixture(autouse=True)
 def keep_logger() -> Iterator[None]:
-    """Commands set up the logger of the process; this puts it back."""
+    """Commands set up the logger of the process, those of a module's fixtures too; every test finds it as it was."""
     log = logging.getLogger("vtoon")
-    before = log.level, log.handlers, log.propagate
+    log.level, log.handlers, log.propagate = LOGGER
     yield
-    log.level, log.handlers, log.propagate = before
+    log.level, log.handlers, log.propagate = LOGGER
 
 
 @pytest.fixture

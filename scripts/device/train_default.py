@@ -210,7 +210,7 @@ def followed(recipe: Distill, teacher: PairTeacher, args: argparse.Namespace, be
     def preview() -> np.ndarray:
         try:
             picture = whole_faces(recipe, teacher)
-        except RuntimeError as error:  # minutes of a lent machine are worth more than a picture
+        except RuntimeError as error:  # a run that cannot be shown goes on
             say(begin, f"no preview: {error}")
             picture = np.zeros((8, 8, 3), np.uint8)
         args.out.mkdir(parents=True, exist_ok=True)
