@@ -53,6 +53,7 @@ class Guard:
         session, fresh = self.sessions.find(_cookie(scope)), False
         if session is None:
             if scope["method"] not in ("GET", "HEAD") or path.startswith("/files/"):
+                await _drain(receive)
                 await answer(send, 403, "no session: open the page first")
                 return
             if fresh := _is_page(path):
@@ -153,6 +154,8 @@ def _with_headers(send: Send, fresh: Session | None, scheme: str) -> Send:
 
 async def answer(send: Send, status: int, text: str) -> None:
     """A short plain answer."""
-    kind = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+    body = text.encode()
+    kind = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    kind.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": kind})
-    await send({"type": "http.response.body", "body": text.encode()})
+    await send({"type": "http.response.body", "body": body})
