@@ -48,6 +48,8 @@ class Guard:
         if self.root_path and path.startswith(f"{self.root_path}/"):
             path = path[len(self.root_path) :]
         if scope["type"] != "http" or not OPEN.fullmatch(path) or ".." in path:
+            if scope["type"] == "http":
+                await _drain(receive)
             await answer(send, 404, "not found")
             return
         session, fresh = self.sessions.find(_cookie(scope)), False
