@@ -7,8 +7,7 @@ Weights are random: the work is the same.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vtoon.models.dualstylegan import DualStyleGAN
 from vtoon.models.stylegan2 import published_channels
 from vtoon.painters.engine import DTYPES, pick_device
-from vtoon.system.measure import device_name, peak_gflops, peak_gpu_memory_mb, peak_memory_mb
+from vtoon.system.measure import device_name, peak_gflops, peak_gpu_memory_mb, peak_memory_mb, seconds_of
 from vtoon.train.recipes.vtoonify import VToonifyDistill, Weights
 from vtoon.train.settings import Settings
 from vtoon.train.teachers.dual import DualOptions, DualTeacher
@@ -71,14 +70,6 @@ def one_step(recipe: VToonifyDistill) -> None:
     lesson = recipe.next_batch(9)
     for phase in recipe.phases:
         run_phase(phase, lesson)
-
-
-def seconds_of(work: Callable[[], None], device: torch.device) -> float:
-    started = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - started
 
 
 def main(args: Bench) -> None:

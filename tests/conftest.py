@@ -90,6 +90,15 @@ def make_clip() -> MakeClip:
     return make
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Nets this small only wait for one another in two threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(autouse=True)
 def keep_logger() -> Iterator[None]:
     """Commands set up the logger of the process, those of a module's fixtures too; every test finds it as it was."""

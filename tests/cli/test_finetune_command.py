@@ -15,15 +15,8 @@ from vtoon.image import load_image, save_image
 from vtoon.models.discriminator import Discriminator
 from vtoon.models.stylegan2 import Generator
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CHANNELS = {4: 8, 8: 8, 16: 8}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

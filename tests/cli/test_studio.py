@@ -18,17 +18,10 @@ from vtoon.latent import text as text_module
 from vtoon.models.stylegan2 import Generator
 from vtoon.video import VideoReader
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CHANNELS = {4: 8, 8: 8, 16: 8}
 UNTRAINED = ("align", "detect", "blend")
 STUDIO = (*UNTRAINED, *"generate project toonify mix morph sefa styleclip nada one".split())
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -26,12 +26,8 @@ def save_generator_file(path: Path, seed: int, size: int = SIZE, dim: int = DIM,
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Nets this small only wait for one another in two threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def small_nets(one_thread):
+    """Every test here."""
 
 
 @pytest.fixture(scope="session")

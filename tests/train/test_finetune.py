@@ -22,17 +22,10 @@ from vtoon.train.trainer import TrainOptions, fit, parts_of
 from vtoon.weights.generators import load_generator
 from vtoon.weights.snapshots import load_start
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CHANNELS = {4: 8, 8: 8, 16: 6}
 SIZE, DIM = 16, 12
 EVERYTHING = {"path_weight": 2.0, "ada_p": 0.5, "augpipe": "bgcfnc", "mirror": True, "ema_rampup": 0.05}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

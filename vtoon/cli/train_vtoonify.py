@@ -193,7 +193,7 @@ class TrainVToonify:
         told = about | {"perceptual": named, "teacher": type(teacher).__name__}
 
         def export(state: Mapping[str, Tensor], folder: Path, step: int) -> None:
-            from vtoon.train.state import save_complete
+            from vtoon.weights.torch_file import save_complete
             from vtoon.weights.trained import KEY, Trained
 
             provenance = told | {"steps": str(step), "batch": str(self.batch), "command": " ".join(sys.argv)}

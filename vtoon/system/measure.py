@@ -37,10 +37,11 @@ def peak_gflops(device: torch.device, dtype: torch.dtype = torch.float32) -> flo
 def best_seconds(work: Callable[[], object], device: torch.device, repeats: int = 10) -> float:
     """The shortest of several runs: what else the machine does is not counted."""
     work()
-    return min(_seconds(work, device) for _ in range(repeats))
+    return min(seconds_of(work, device) for _ in range(repeats))
 
 
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    """Of one run, to the end of what it has given the device to do."""
     _wait_for(device)
     started = time.perf_counter()
     work()

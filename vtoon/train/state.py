@@ -8,27 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from vtoon.errors import VtoonError
-from vtoon.system.target import Target
+from vtoon.weights.torch_file import save_complete
 
 if TYPE_CHECKING:
     from vtoon.train.trainer import Recipe
-
-
-def save_complete(content: object, path: Path) -> None:
-    """torch.save beside the name, then rename: a full disk or a kill leaves the file that was there before.
-
-    Raises VtoonError where it cannot be written.
-    """
-    target = Target(path, overwrite=True)
-    try:
-        target.create()
-        torch.save(content, target.part)
-        target.commit()
-    except (OSError, RuntimeError) as error:  # torch's own writer turns a full disk into a RuntimeError
-        reason = getattr(error, "strerror", None) or "is the disk full?"
-        raise VtoonError(f"{path}: cannot be written ({reason}); the file as it was before is kept") from None
-    finally:
-        target.discard()
 
 
 def save_state(recipe: Recipe, step: int, path: Path) -> None:

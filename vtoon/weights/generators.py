@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from vtoon.errors import VtoonError
 from vtoon.models.dualstylegan import DualStyleGAN
 from vtoon.models.stylegan2 import Generator
-from vtoon.system.target import Target
 from vtoon.weights.published import Kind, PublishedFile, is_network_pickle, load
 from vtoon.weights.safe_pickle import shown
 from vtoon.weights.sizes import generator_sizes, misfit
 from vtoon.weights.stylegan2_ada import read_generator
+from vtoon.weights.torch_file import save_complete
 
 MEAN_SAMPLES = 4096  # latents in the mean of a file that has none
 BASES = {  # names that people give to --resume and the like, and the file they mean
@@ -77,15 +77,7 @@ def load_dual(source: str | Path) -> DualStyleGAN:
 def save_generator(path: Path, net: nn.Module, mean: Tensor | None = None) -> None:
     """As published: {"g_ema": weights, "latent_avg": mean latent}, complete or not at all."""
     content = {"g_ema": net.state_dict()} | ({} if mean is None else {"latent_avg": mean.detach().cpu()})
-    target = Target(path, overwrite=True)
-    target.create()
-    try:
-        torch.save(content, target.part)
-        target.commit()
-    except (OSError, RuntimeError) as error:
-        raise VtoonError(f"{path}: cannot be written ({shown(str(error))})") from None
-    finally:
-        target.discard()
+    save_complete(content, path)
 
 
 @torch.no_grad()

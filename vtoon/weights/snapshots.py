@@ -10,19 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from vtoon.errors import VtoonError
 from vtoon.models.discriminator import Discriminator
 from vtoon.models.stylegan2 import Generator
-from vtoon.system.target import Target
 from vtoon.weights.generators import base_file, load_generator
 from vtoon.weights.published import Kind, is_network_pickle, load
-from vtoon.weights.safe_pickle import shown
 from vtoon.weights.sizes import misfit
 from vtoon.weights.stylegan2_ada import read_discriminator, read_generator
-from vtoon.weights.torch_file import tensors_in
+from vtoon.weights.torch_file import save_complete, tensors_in
 
 PUBLISHED = ("g", "d", "g_ema", "g_optim", "d_optim")  # parts of a recipe under their published names
 
@@ -46,15 +42,7 @@ def save_snapshot(path: Path, parts: Mapping[str, Any], mean: Tensor, step: int,
     content |= {"ada_aug_p": parts["ada"]["p"], "latent_avg": mean.detach().cpu()}
     rest = {name: part for name, part in parts.items() if name not in PUBLISHED}
     content["vtoon"] = {"step": step, "about": dict(about), "parts": rest}
-    target = Target(path, overwrite=True)
-    target.create()
-    try:
-        torch.save(content, target.part)
-        target.commit()
-    except (OSError, RuntimeError) as error:  # torch's own writer turns a full disk into a RuntimeError
-        raise VtoonError(f"{path}: cannot be written ({shown(str(error))}); is the disk full?") from None
-    finally:
-        target.discard()
+    save_complete(content, path)
 
 
 def load_start(source: str | Path) -> Start:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vtoon.errors import VtoonError, describe
+from vtoon.system.target import Target
 from vtoon.weights.safe_pickle import DType, Refused, refusal, rehearse, scalar, shown
 
 ZIP_HEAD = b"PK\x03\x04"
@@ -94,3 +95,20 @@ def _rehearse_archive(file: BinaryIO, path: Path) -> None:
 
 def _damaged(path: Path, error: BaseException) -> VtoonError:
     return VtoonError(f"{path}: damaged, cut off, or not a PyTorch file ({shown(describe(error))}); get the file again")
+
+
+def save_complete(content: object, path: Path) -> None:
+    """torch.save beside the name, then rename: a full disk or a kill leaves the file that was there before.
+
+    Raises VtoonError where it cannot be written.
+    """
+    target = Target(path, overwrite=True)
+    try:
+        target.create()
+        torch.save(content, target.part)
+        target.commit()
+    except (OSError, RuntimeError) as error:  # torch's own writer turns a full disk into a RuntimeError
+        reason = shown(str(error)) if isinstance(error, OSError) else "is the disk full?"
+        raise VtoonError(f"{path}: cannot be written ({reason}); the file as it was before is kept") from None
+    finally:
+        target.discard()

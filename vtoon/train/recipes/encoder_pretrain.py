@@ -24,9 +24,9 @@ from vtoon.painters.parsing import Parser
 from vtoon.train.ema import EMA
 from vtoon.train.seen import network_input
 from vtoon.train.settings import BETAS, EMA_DECAY, Settings
-from vtoon.train.state import save_complete
 from vtoon.train.teachers import Teacher
 from vtoon.train.trainer import Phase
+from vtoon.weights.torch_file import save_complete
 
 
 @dataclass(frozen=True)
