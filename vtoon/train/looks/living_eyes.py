@@ -16,6 +16,7 @@ from vtoon.train.looks.tone import blur, from_lab, mix, smoothstep, to_lab
 
 IRIS = 0.25  # radius over the width of the eye
 OPEN = (0.14, 0.24)  # height over width: closed, and open enough to be drawn in full
+BROWN = (0.085, 0.115)  # Lab a, b
 COVERED = (0.40, 0.52)  # L under the eye over the skin's: behind dark glasses, and not
 # The four points of each upper and lower lid, from the nose to the temple.
 LIDS = (((39, 38, 37, 36), (39, 40, 41, 36)), ((42, 43, 44, 45), (42, 47, 46, 45)))
@@ -91,8 +92,7 @@ def redraw_eyes(rgb: np.ndarray, face: Face, light: np.ndarray, level: float) ->
     if strength == 0:
         return result
     seen = [Seen.of(lab[eye.window], eye) for eye in eyes]
-    colour = np.mean([iris_colour(one) for one in seen], 0)  # of both: one may lie in shade
-    iris = from_lab(np.float32(colour).reshape(1, 1, 3))[0, 0]
+    iris = from_lab(np.float32(iris_colour(seen)).reshape(1, 1, 3))[0, 0]
     for eye, one in zip(eyes, seen, strict=True):
         part = result[eye.window]
         openness = float(smoothstep(np.float32(eye.opening), *OPEN))
@@ -177,18 +177,28 @@ def iris_centre(light: np.ndarray, mask: np.ndarray, eye: Eye, dark: float, brig
     return middle + eye.up * 0.012 * eye.width + 0.92 * limit * np.tanh(side / limit) * along + 0.5 * across
 
 
-def iris_colour(seen: Seen) -> np.ndarray:
-    """[3] Lab: the photo's own less some of the light's, a little stronger and light enough to be seen as a colour."""
+def iris_colour(eyes: list[Seen]) -> np.ndarray:
+    """[3] Lab: the photo's own as white light would show it, a little stronger, and light enough to be seen as a colour.
+
+    Both eyes are measured together: one may lie in shade. What is dark beside the white of the eye is brown, whatever
+    tint the sky leaves on it.
+    """
+    light, a, b, bright = np.mean([_ring(one) for one in eyes], 0)
+    chroma = float(np.hypot(a, b))
+    gain = np.tanh(2.8 * chroma / 0.20) * 0.20 / max(chroma, 1e-3)
+    red = float(smoothstep(a - 0.5 * max(b, 0.0), 0.01, 0.04))  # the red of lids is no colour of eyes
+    brown = 1 - (1 - red) * float(smoothstep(light / max(bright, 0.05), 0.36, 0.52) * smoothstep(light, 0.10, 0.24))
+    cast = np.mean([one.cast for one in eyes], 0)
+    own = np.float32([a * gain, b * gain]) * (1 - brown) + np.float32(BROWN) * brown + 0.4 * cast
+    light = 0.17 + 0.33 * np.tanh(max(light - 0.08, 0) / 0.33) + 0.12 * (1 - brown) * smoothstep(light, 0.1, 0.3)
+    return np.array([light, *own])
+
+
+def _ring(seen: Seen) -> tuple[float, float, float, float]:
+    """Of the ring between pupil and rim: L, and a and b less those of the light; L of the white."""
     ring = np.exp(-(((seen.distance - 0.62) / 0.22) ** 2)) * seen.mask + 1e-6
     light, a, b = (float((seen.lab[..., i] * ring).sum() / ring.sum()) for i in range(3))
-    a, b = a - 0.35 * seen.cast[0], b - 0.35 * seen.cast[1]
-    chroma = float(np.hypot(a, b))
-    cool = float(smoothstep(np.float32(0.02 - b), 0.0, 0.05))  # blue eyes are greyer in photos than one remembers them
-    gain = np.tanh((1.7 + 1.3 * cool) * chroma / 0.30) * 0.30 / max(chroma, 1e-3)
-    brown = np.float32([0.08, 0.10]) * np.exp(-((chroma / 0.08) ** 2)) * (1 - smoothstep(light, 0.25, 0.45))
-    b = b + max(1.25 * a - b, 0.0) * float(smoothstep(a, 0.0, 0.05))  # the red of lids is no colour of eyes
-    light = 0.17 + 0.33 * np.tanh(max(light - 0.08, 0) / 0.33)
-    return np.array([light, a * gain + brown[0], b * gain + brown[1]])
+    return light, a - 0.8 * seen.cast[0], b - 0.8 * seen.cast[1], seen.bright
 
 
 def paint_iris(colour: np.ndarray, distance: np.ndarray, down: np.ndarray) -> np.ndarray:

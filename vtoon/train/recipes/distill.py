@@ -34,7 +34,7 @@ MODEL_FILE = "model.safetensors"  # in the run's folder
 EQUALIZED = (EqualLinear, EqualConv2d, ModulatedConv2d, StyleCodes)
 FIELD_WEIGHT = 20.0  # fields are a few hundredths of the distance between the eyes
 FEATURES = [PARTS.index(name) for name in ("eyes", "mouth", "drawn")]
-FOCUS = 2.0  # how much more their pixels count
+FOCUS = 4.0  # how much more their pixels count
 # Of drawings by hand, whose lines lie beside the photo's, L1 would make a mean without lines: there it counts less, the
 # discriminator more (at 20 it speckles the skin).
 LOOSE_REC, LOOSE_GRAD, LOOSE_ADV = 0.5, 0.15, 6.0
