@@ -178,7 +178,7 @@ def iris_centre(light: np.ndarray, mask: np.ndarray, eye: Eye, dark: float, brig
 
 
 def iris_colour(eyes: list[Seen]) -> np.ndarray:
-    """[3] Lab: the photo's own as white light would show it, a little stronger, and light enough to be seen as a colour.
+    """[3] Lab: the photo's own as white light would show it, a little stronger, light enough to be seen as a colour.
 
     Both eyes are measured together: one may lie in shade. What is dark beside the white of the eye is brown, whatever
     tint the sky leaves on it.
