@@ -32,6 +32,7 @@ from vtoon.train.lessons import FinetuneOptions
 from vtoon.train.recipes.finetune import StyleGANFinetune
 from vtoon.train.trainer import TrainOptions, fit, tune_device
 from vtoon.weights.generators import mean_latent
+from vtoon.weights.growth import grown
 from vtoon.weights.snapshots import Start, load_start
 
 STARTED = time.monotonic()
@@ -45,7 +46,7 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--data", type=Path, required=True, help="packed .npy (uint8 [N, H, W, 3]), folder, zip or LMDB")
     p.add_argument("--out", type=Path, required=True, help="folder of the run; a run that is there goes on")
     p.add_argument("--resume", help="a snapshot or published model to go on from")
-    p.add_argument("--size", type=int, default=128, help="px, of a model from nothing")
+    p.add_argument("--size", type=int, help="px, of a model from nothing (128); one that is resumed grows to it")
     p.add_argument("--channels", type=int, default=1, help="multiplier, of a model from nothing: 2 is as published")
     p.add_argument("--most_channels", type=int, default=512, help="of any layer: small for a dry run")
     p.add_argument("--style_dim", type=int, default=512)
@@ -85,12 +86,14 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
 
 def start_of(args: argparse.Namespace) -> Start:
     """What is taught: a model that is there, or a new one."""
-    if args.resume:
-        return load_start(args.resume)
     torch.manual_seed(args.seed)
+    if args.resume:
+        start = load_start(args.resume)
+        return grown(start, args.size) if args.size and args.size != start.net.size else start
     channels = {r: min(c, args.most_channels) for r, c in published_channels(args.channels).items()}
-    net = Generator(args.size, args.style_dim, args.mapping_layers, channels)
-    return Start(Path("nothing"), net, net, Discriminator(args.size, channels))
+    size = args.size or 128
+    net = Generator(size, args.style_dim, args.mapping_layers, channels)
+    return Start(Path("nothing"), net, net, Discriminator(size, channels))
 
 
 def options_of(args: argparse.Namespace) -> FinetuneOptions:

@@ -95,7 +95,7 @@ BAD = [
     (["--data", "text.txt", "--resume", "FACES"], "not a data set"),
     (["--data", "square.zip", "--resume", "ffhq256"], "checkpoint/ffhq256.pkl: no such file"),
     (["--data", "square.zip", "--resume", "square.zip"], "an archive, but not of PyTorch"),
-    ([*GOOD, "--size", 32], "draws 16 px; leave --size out"),
+    ([*GOOD, "--size", 8], "draws 16 px; it can grow to a larger power of two"),
     ([*GOOD, "--batch", 0], "batch is 0"),
     ([*GOOD, "--accumulate", 3], "must divide the batch"),
     ([*GOOD, "--minutes", -1], "minutes is -1"),

@@ -107,7 +107,7 @@ class Finetune:
     outdir: Annotated[Path, arg(aliases=["-o"], metavar="PATH")] = Path("runs/finetune")
     """Folder of the run."""
     size: Count = None
-    """Side of the pictures, px, of a model from nothing: 8, 16 ... 1024 (default: the resumed model's)."""
+    """Side of the pictures, px, of a model from nothing: 8 to 1024. A resumed model that draws smaller ones grows."""
     channel_multiplier: Annotated[int | None, arg(metavar="1|2", help_behavior_hint="")] = None
     """Width of a model from nothing: 2 as published (default from 512 px on), 1 is half of that."""
     kimg: Annotated[float, arg(metavar="KIMG")] = 1000.0
@@ -212,8 +212,6 @@ class Finetune:
         where = torch.device(device)
         tune_device(where)
         start = self._start()
-        if self.size not in (None, start.net.size):
-            raise VtoonError(f"--size {self.size}: {start.path} draws {start.net.size} px; leave --size out")
         disc, known = start.disc, start.disc is not None
         if not known:
             from vtoon.models.discriminator import Discriminator
@@ -236,11 +234,13 @@ class Finetune:
 
         from vtoon.models.discriminator import Discriminator
         from vtoon.models.stylegan2 import Generator, published_channels
+        from vtoon.weights.growth import grown
         from vtoon.weights.snapshots import Start, load_start
 
         torch.manual_seed(self.machine.seed)  # of what is new
         if self.resume is not None:
-            return load_start(self.resume)
+            start = load_start(self.resume)
+            return start if self.size in (None, start.net.size) else grown(start, self.size)
         if self.size is None or self.size not in [2**k for k in range(3, 11)]:
             raise VtoonError(f"--size {self.size}: a model from nothing draws 8, 16, 32 ... 1024 px; or give --resume")
         channels = published_channels(self.channel_multiplier or (2 if self.size >= LARGE else 1))
