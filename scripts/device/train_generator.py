@@ -87,10 +87,10 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
 def start_of(args: argparse.Namespace) -> Start:
     """What is taught: a model that is there, or a new one."""
     torch.manual_seed(args.seed)
+    channels = {r: min(c, args.most_channels) for r, c in published_channels(args.channels).items()}
     if args.resume:
         start = load_start(args.resume)
-        return grown(start, args.size) if args.size and args.size != start.net.size else start
-    channels = {r: min(c, args.most_channels) for r, c in published_channels(args.channels).items()}
+        return grown(start, args.size, channels) if args.size and args.size != start.net.size else start
     size = args.size or 128
     net = Generator(size, args.style_dim, args.mapping_layers, channels)
     return Start(Path("nothing"), net, net, Discriminator(size, channels))
