@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -160,3 +161,10 @@ def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 4) -> np.ndarray:
             top, left = y * (height + gap), x * (width + gap)
             sheet[top : top + height, left : left + width] = image
     return sheet
+
+
+def recolour(image: np.ndarray, table: np.ndarray, own: float) -> np.ndarray:
+    """uint8 [H, W, 3] -> the same: `table` at each pixel's luminance plus `own` of the pixel's own chroma."""
+    gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    base = cv2.LUT(gray, (table - own * np.arange(256, dtype=np.float32)[:, None])[None])
+    return cv2.addWeighted(image, own, base, 1.0, 0.0, dtype=cv2.CV_8U)

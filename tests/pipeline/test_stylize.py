@@ -12,6 +12,7 @@ import torch
 
 import vtoon
 from vtoon.errors import VtoonError
+from vtoon.image import recolour
 from vtoon.painters.builtin import sharpened
 from vtoon.painters.engine import Engine, Job, pick_device, pick_dtype
 from vtoon.pipeline.stylize import StylizeOptions, Stylizer
@@ -316,3 +317,23 @@ def test_degree_zero_of_the_built_in_model_is_nearer_to_the_photo_than_degree_on
     ]
     assert distance[0] < 0.5 * distance[2]
     assert distance[0] < distance[1] < distance[2]
+
+
+def test_a_palette_colours_the_scene_as_it_does_the_drawing(stylizer, portrait):
+    """Far from the face the frame is recoloured alone; without a palette it is left as it was."""
+    corner, options = np.s_[-8:, :8], {"style_degree": 0.5, "dtype": "fp32"}
+    plain = stylizer.stylize_image(portrait, style="cartoon", **options)
+    assert np.array_equal(plain[corner], portrait[corner])
+    model = stylizer.checkpoint.model
+    ramp = torch.linspace(-1, 1, 256)[:, None] * torch.tensor([1.0, 0.5, 0.0])
+    before = model.palettes.ramps[1].clone(), float(model.palettes.own[1])
+    try:
+        model.palettes.put("sunset", ramp, 0.25)
+        toon = stylizer.stylize_image(portrait, style="cartoon-sunset", color_transfer=True, **options)
+        wanted = recolour(portrait[corner], (ramp.numpy() + 1) * 127.5, 0.25)
+        half = (portrait[corner].astype(int) + wanted) / 2
+        assert np.abs(toon[corner] - half).max() <= 1
+        untouched = stylizer.stylize_image(portrait, style="cartoon-sunset", **options)
+        assert np.array_equal(untouched[corner], portrait[corner])
+    finally:
+        model.palettes.put("sunset", *before)

@@ -15,6 +15,7 @@ from vtoon.image import to_tensor
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.ops import channels_last_
 from vtoon.painters.engine import Job, Painter
+from vtoon.painters.grading import Grading
 from vtoon.painters.tones import SteadyTones
 from vtoon.types import Style
 
@@ -41,6 +42,7 @@ class BuiltinPainter(Painter):
         self.device, self.steady = device, steady
         self.look = model.codes.names.index(style.look)
         self.palette = model.palettes.names.index(style.palette) if color_transfer else None
+        self.grading = Grading.of(model.palettes, self.palette, self.degree)
 
     def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
         """Jobs with the tones of their face; without `steady` each frame's own are measured as it is drawn."""

@@ -13,6 +13,7 @@ import torch
 from vtoon.errors import VtoonError
 from vtoon.faces import pad_to_multiple
 from vtoon.image import to_tensor, to_uint8
+from vtoon.painters.grading import Grading
 from vtoon.system.memory import free_bytes, reuse_freed_memory
 from vtoon.system.stream import batched
 
@@ -77,10 +78,15 @@ class Painter(Protocol):
     rounding: bool  # to the nearest level, or down as the published code does
     bytes_per_pixel: int  # of memory, for each pixel of a region while it is drawn
     dtype: torch.dtype = torch.float32  # of the network that draws
+    grading: Grading | None = None  # of what is not drawn
 
     def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
         """What has to be known of the regions of many frames; a bounded number of frames behind."""
         return frames
+
+    def grade(self, scene: np.ndarray) -> np.ndarray:
+        """The style's colours on the part of a frame that is not drawn, uint8 [H, W, 3]."""
+        return self.grading(scene) if self.grading else scene
 
     def __call__(self, x: torch.Tensor, jobs: Sequence[Job]) -> torch.Tensor:
         """x: the regions of `jobs`, padded, [N, 3, H, W] in [-1, 1], H and W multiples of 8. Returns the drawings."""

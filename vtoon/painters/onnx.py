@@ -15,6 +15,7 @@ from vtoon.errors import VtoonError, describe, needs_extra
 from vtoon.models.bake import bake
 from vtoon.painters.builtin import SMALL_BYTES, BuiltinPainter, sharpened
 from vtoon.painters.engine import Job, Painter
+from vtoon.painters.grading import Grading
 from vtoon.painters.parsing import PARSING_WEIGHT, parse
 from vtoon.painters.published import BYTES_PER_PIXEL, PUBLISHED_EYES, PublishedPainter
 from vtoon.types import Style
@@ -40,6 +41,7 @@ class BuiltinGraph(nn.Module):
         palette = None if painter.palette is None else torch.tensor([painter.palette])
         self.register_buffer("palette", palette, persistent=False)
         self.register_buffer("degree", torch.full((1, 1), painter.degree), persistent=False)
+        self.grading = painter.grading  # of the scene, which it does not see
         self.sharpening = painter.degree  # is done before: by pixels of the frame, which the graph does not know
 
     def forward(self, x: Tensor, eye_distance: Tensor) -> Tensor:
@@ -50,7 +52,7 @@ class BuiltinGraph(nn.Module):
 class PublishedGraph(nn.Module):
     """A published VToonify, the style of one face worked into it, with its parsing network."""
 
-    rounding, sharpening = False, 0.0
+    rounding, sharpening, grading = False, 0.0, None
 
     def __init__(self, painter: PublishedPainter, face: Job) -> None:
         super().__init__()
@@ -102,6 +104,7 @@ def _write(graph: nn.Module, style: Style, path: Path) -> None:
         )
     about = {"format": FORMAT, "style": style.name, "upscale": graph.upscale, "rounding": graph.rounding}
     about |= {"sharpening": graph.sharpening, "eyes": graph.eyes}
+    about |= {"grading": graph.grading.about()} if graph.grading else {}
     program.model.metadata_props["vtoon"] = json.dumps(about)
     program.save(path, external_data=False)
 
@@ -144,6 +147,7 @@ class OnnxModel:
             about = json.loads(self.session.get_modelmeta().custom_metadata_map["vtoon"])
             name, self.upscale, self.rounding = about["style"], int(about["upscale"]), bool(about["rounding"])
             self.sharpening, self.eyes = float(about["sharpening"]), float(about.get("eyes") or PUBLISHED_EYES)
+            self.grading = Grading.read(about.get("grading"))
         except Exception as error:  # ONNX Runtime's errors share no base class
             raise VtoonError(f"{path}: not a file of vtoon export ({describe(error)[:120]})") from None
         self.bank = StyleBank((Style(0, name, name, "own"),))
@@ -154,6 +158,7 @@ class OnnxPainter(Painter):
 
     def __init__(self, model: OnnxModel) -> None:
         self.session, self.rounding, self.sharpening = model.session, model.rounding, model.sharpening
+        self.grading = model.grading
         self.bytes_per_pixel = SMALL_BYTES if model.upscale == 1 else BYTES_PER_PIXEL
 
     def __call__(self, x: Tensor, jobs: Sequence[Job]) -> Tensor:

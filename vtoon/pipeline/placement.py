@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from vtoon.types import CropBox, Landmarks, Rendered, TrackedFrame
 FACELESS_SIDE = 512  # px: working size of a whole frame that shows no face to measure
 FACELESS_EYES = 96.0  # px: and the eye distance that is assumed in it
 MAX_SCALE = 2.5  # a face that needs more enlargement than this has nothing left to draw
+Grade = Callable[[np.ndarray], np.ndarray]  # the style's colours on what is not drawn: uint8 [H, W, 3] -> the same
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,17 @@ class Region:
     landmarks: Landmarks | None = None
 
 
+def ungraded(scene: np.ndarray) -> np.ndarray:
+    return scene
+
+
 class Placement(Protocol):
     """Cuts regions out of a frame, and puts their drawings where they belong."""
 
     def regions(self, tracked: TrackedFrame) -> list[Region]: ...
-    def compose(self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray]) -> Rendered: ...
+    def compose(
+        self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray], grade: Grade = ungraded
+    ) -> Rendered: ...
 
 
 def rendered(tracked: TrackedFrame, source: np.ndarray, image: np.ndarray, weight: np.ndarray | None) -> Rendered:
@@ -57,9 +64,11 @@ class Paste:
             regions.append(Region(job, box, face.landmarks))
         return regions
 
-    def compose(self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray]) -> Rendered:
+    def compose(
+        self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray], grade: Grade = ungraded
+    ) -> Rendered:
         source = tracked.frame.image
-        image, weight = source, None
+        image, weight = grade(source), None
         for region, toon in zip(regions, toons, strict=True):
             mask, core = (blend_mask(region.landmarks, source.shape[:2], region.box, reach) for reach in (1.0, CORE))
             image, share = paste_back(image, toon, region.box, mask, core)
@@ -101,7 +110,9 @@ class Crop:
         region = crop_face(tracked.frame.image, self.box, self.exact)
         return [Region(Job(region, self.eye_distance, cut=tracked.cut, scale=self.box.scale), self.box)]
 
-    def compose(self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray]) -> Rendered:
+    def compose(
+        self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray], grade: Grade = ungraded
+    ) -> Rendered:
         source = regions[0].job.image
         if self.upscale > 1:
             source = cv2.resize(source, toons[0].shape[1::-1], interpolation=cv2.INTER_LINEAR)
@@ -132,7 +143,9 @@ class Full:
         resized = cv2.resize(image, size, interpolation=way)
         return [Region(Job(resized, self.eye_distance, cut=tracked.cut, scale=self.scale))]
 
-    def compose(self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray]) -> Rendered:
+    def compose(
+        self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray], grade: Grade = ungraded
+    ) -> Rendered:
         source, toon = tracked.frame.image, toons[0]
         way = cv2.INTER_AREA if toon.shape[0] > source.shape[0] else cv2.INTER_CUBIC
         image = cv2.resize(toon, source.shape[1::-1], interpolation=way)
@@ -145,7 +158,9 @@ class PassThrough:
     def regions(self, tracked: TrackedFrame) -> list[Region]:
         return []
 
-    def compose(self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray]) -> Rendered:
+    def compose(
+        self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray], grade: Grade = ungraded
+    ) -> Rendered:
         return rendered(tracked, tracked.frame.image, tracked.frame.image, None)
 
 

@@ -267,7 +267,7 @@ class Stylizer:
             for _ in group:
                 frame, regions = waiting.popleft()
                 with clock.measure("paste"):
-                    result = placement.compose(frame, regions, [next(toons) for _ in regions])
+                    result = placement.compose(frame, regions, [next(toons) for _ in regions], engine.painter.grade)
                 yield result
 
     def _placement_of(self, source: str | os.PathLike, options: StylizeOptions) -> Placement:

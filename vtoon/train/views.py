@@ -9,6 +9,8 @@ import numpy as np
 
 from vtoon.train.pairs import OFFSET_GRID, SHEET, SHEET_EYES
 
+EYES = slice(36, 48)  # landmarks of both: what a face is known by, and the hardest to draw
+
 
 @dataclass(frozen=True)
 class View:
@@ -40,9 +42,10 @@ def face_view(rng: np.random.Generator, landmarks: np.ndarray, size: int, eye_di
 def random_view(
     rng: np.random.Generator, landmarks: np.ndarray, size: int, eye_distance: float, sheet: int = SHEET
 ) -> View:
-    """Two of three views look at the face (a random landmark), the rest anywhere: hair, shoulders, background."""
-    if rng.random() < 0.67:
-        centre = landmarks[rng.integers(len(landmarks))] + rng.normal(0, SHEET_EYES * 0.3, 2)
+    """Three of four views look at the face, most of them at an eye, the rest anywhere: hair, shoulders, background."""
+    if (where := rng.random()) < 0.75:
+        near = landmarks[EYES] if where < 0.45 else landmarks
+        centre = near[rng.integers(len(near))] + rng.normal(0, SHEET_EYES * 0.3, 2)
     else:
         centre = rng.uniform(sheet * 0.1, sheet * 0.9, 2)
     roll = np.deg2rad(rng.normal(0, 10) if rng.random() < 0.7 else 0.0)

@@ -11,6 +11,8 @@ from functools import partial
 import cv2
 import numpy as np
 
+from vtoon.image import recolour
+
 Palette = Callable[[np.ndarray], np.ndarray]
 
 
@@ -22,35 +24,19 @@ def ramp(stops: list[tuple[float, str]]) -> np.ndarray:
     return cv2.GaussianBlur(table, (1, 0), 1, sigmaY=10, borderType=cv2.BORDER_REPLICATE).reshape(256, 3)
 
 
-def recolour(image: np.ndarray, table: np.ndarray, own: float) -> np.ndarray:
-    """uint8 [H, W, 3] -> the same: `table` at each pixel's luminance plus `own` of the pixel's own chroma."""
-    gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    base = cv2.LUT(gray, (table - own * np.arange(256, dtype=np.float32)[:, None])[None])
-    return cv2.addWeighted(image, own, base, 1.0, 0.0, dtype=cv2.CV_8U)
-
-
 def _own(image: np.ndarray) -> np.ndarray:
     return image.copy()
 
 
 _STOPS = {
-    "sunset": (
-        0.30,
-        [(0, "240b3f"), (0.25, "74205a"), (0.48, "d9524f"), (0.72, "ffa666"), (0.9, "ffe2a0"), (1, "fffbe0")],
-    ),
-    "ocean": (0.30, [(0, "04122e"), (0.3, "0d4a78"), (0.55, "2f9aa8"), (0.8, "9ee0d2"), (1, "f6fff4")]),
-    "candy": (
-        0.40,
-        [(0, "45216b"), (0.3, "9a5bb8"), (0.55, "f08fb8"), (0.8, "ffd3dc"), (0.9, "e6f7e6"), (1, "f2fffa")],
-    ),
-    "vintage": (0.22, [(0, "2b1a12"), (0.3, "70503a"), (0.6, "c29c6c"), (0.85, "f0dfb6"), (1, "fff9e8")]),
-    "forest": (
-        0.45,
-        [(0, "06231f"), (0.25, "17573f"), (0.5, "6f9a4a"), (0.72, "d5bf7e"), (0.88, "f6e3bd"), (1, "fffaf0")],
-    ),
-    "neon": (
-        0.35,
-        [(0, "080424"), (0.22, "2a16a0"), (0.45, "a022d0"), (0.68, "ff6fb8"), (0.88, "ffd0e4"), (1, "d8fdff")],
+    # A print: ink that is not quite black on paper that is not quite white, colours a little held back.
+    "print": (0.62, [(0, "1f1a24"), (0.3, "5a4c4e"), (0.6, "a8978a"), (0.85, "e6d9c3"), (1, "fbf4e4")]),
+    # Night: moonlight; shadows run to blue, lamps stay warm by their own colour.
+    "night": (0.70, [(0, "030711"), (0.3, "142a4d"), (0.55, "41638c"), (0.8, "93b4cf"), (1, "e6f1fa")]),
+    # Warm film: teal under amber, a soft shoulder.
+    "film": (
+        0.86,
+        [(0, "0a1416"), (0.25, "3b3a37"), (0.5, "8b7a66"), (0.75, "d3b892"), (1, "fff6e6")],
     ),
 }
 RAMPS: dict[str, tuple[float, np.ndarray]] = {name: (own, ramp(stops)) for name, (own, stops) in _STOPS.items()}
