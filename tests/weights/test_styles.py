@@ -45,3 +45,17 @@ def test_a_wrong_name_is_answered_with_near_ones(bank):
 def test_what_only_looks_like_a_number(bank, style):
     with pytest.raises(VtoonError, match="does not exist"):
         bank.find(style)
+
+
+@pytest.mark.parametrize(
+    ("old", "now"), [("clay", "toon3d"), ("comic-sunset", "comic-film"), ("clay-neon", "toon3d-night")]
+)
+def test_a_style_of_before_names_what_comes_nearest(old, now):
+    bank = StyleBank(build_styles(["toon3d", "comic"], ["own", "print", "night", "film"]))
+    with pytest.raises(VtoonError, match=f"{old}.* is no longer drawn: {now} comes nearest"):
+        bank.find(old)
+
+
+def test_a_model_that_still_draws_it_is_not_asked():
+    looks = StyleBank(build_styles(["cartoon", "clay"], ["own", "sunset"]))
+    assert looks.find("clay-sunset").look == "clay"

@@ -12,6 +12,10 @@ from vtoon.types import Style
 
 DEFAULT_ID = 26  # VToonify's commands ask for this one by default, so it has to be the best look
 
+# Looks and palettes that the built-in model has drawn before, and what comes nearest to each.
+RETIRED = {"clay": "toon3d", "sunset": "film", "candy": "film", "vintage": "print", "forest": "print"}
+RETIRED |= {"ocean": "night", "neon": "night"}
+
 
 def build_styles(looks: list[str], palettes: list[str]) -> tuple[Style, ...]:
     """All looks in their own colours, then all in the next palette, and so on; ids count from 0.
@@ -53,6 +57,9 @@ class StyleBank:
         by_name = {s.name: s for s in self.styles}
         if text in by_name:
             return by_name[text]
+        today = "-".join(RETIRED.get(part, part) for part in text.split("-"))
+        if today in by_name:
+            raise VtoonError(f"style {text!r} is no longer drawn: {today} comes nearest (see: {self.listed_by})")
         near = difflib.get_close_matches(text, by_name, n=3, cutoff=0.3) or list(by_name)[:3]
         raise VtoonError(
             f"style {text!r} does not exist: did you mean {', '.join(near)}? "
