@@ -10,11 +10,18 @@ import tyro
 from tyro.conf import subcommand
 
 from vtoon.cli.common import Talk, guard
+from vtoon.cli.dual_codes import Destylize, Refine, TrainSampler
+from vtoon.cli.dual_draw import DualGenerate, Transfer
 from vtoon.cli.dual_train import Finetune, Pretrain
 
 Work = (
-    Annotated[Pretrain, subcommand("pretrain", prefix_name=False)]
+    Annotated[Destylize, subcommand("destylize", prefix_name=False)]
+    | Annotated[Pretrain, subcommand("pretrain", prefix_name=False)]
     | Annotated[Finetune, subcommand("finetune", prefix_name=False)]
+    | Annotated[Refine, subcommand("refine", prefix_name=False)]
+    | Annotated[TrainSampler, subcommand("sampler", prefix_name=False)]
+    | Annotated[DualGenerate, subcommand("generate", prefix_name=False)]
+    | Annotated[Transfer, subcommand("transfer", prefix_name=False)]
 )
 
 

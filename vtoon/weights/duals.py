@@ -1,4 +1,4 @@
-"""DualStyleGAN's own files: what its trainings start from, and style codes."""
+"""DualStyleGAN's own files: what its trainings start from, style codes, the sampler of styles."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from torch import Tensor
 from vtoon.errors import VtoonError
 from vtoon.models.discriminator import Discriminator
 from vtoon.models.dualstylegan import DualStyleGAN
+from vtoon.models.style_sampler import StyleSampler
 from vtoon.models.stylegan2 import Generator
 from vtoon.system.target import Target
 from vtoon.weights.generators import base_file, load_dual
 from vtoon.weights.published import Kind, is_network_pickle, load, load_style_codes, recognise
 from vtoon.weights.sizes import misfit
 from vtoon.weights.snapshots import PUBLISHED, load_start
-from vtoon.weights.torch_file import tensors_in
+from vtoon.weights.torch_file import load_torch, save_complete, tensors_in
 
 LEAST = 32  # px: a smaller generator has fewer layers than there are ModRes blocks
 
@@ -116,3 +117,25 @@ def save_style_codes(path: Path, codes: Mapping[str, Tensor]) -> None:
         raise VtoonError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
         target.discard()
+
+
+def save_sampler(path: Path, net: StyleSampler, rest: Mapping[str, Any]) -> None:
+    """{"structure", "color"}: a state dict for each; under "vtoon" what an unbroken training needs besides."""
+    content = {name: getattr(net, name).state_dict() for name in ("structure", "color")}
+    save_complete(content | {"vtoon": dict(rest)}, path)
+
+
+def load_style_sampler(path: Path, net: Generator) -> tuple[StyleSampler, dict[str, Any]]:
+    """A sampler of styles for this generator, and what else its file holds. Raises VtoonError where it is none."""
+    content = load_torch(path)
+    sampler = StyleSampler(net.num_latents, net.style_dim)
+    try:
+        for name in ("structure", "color"):
+            getattr(sampler, name).load_state_dict(content[name])
+    except (KeyError, TypeError, RuntimeError, AttributeError):
+        raise VtoonError(
+            f"{path}: no sampler of styles for this generator (the published one has other networks); "
+            "vtoon dual sampler makes one, and without the file the artworks' own styles are drawn"
+        ) from None
+    rest = content.get("vtoon")
+    return sampler.eval().requires_grad_(False), dict(rest) if isinstance(rest, dict) else {}
