@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from vtoon.cli.common import Device, Flag, Talk, say_error, show_notices
+from vtoon.cli.common import Device, Flag, Talk, progress_bar, say_error, show_notices
 from vtoon.cli.dual_codes import File, FileName, check_batch, named, style_file
 from vtoon.cli.dual_common import DESTYLIZE, art_folder, check_style
 from vtoon.cli.dual_train import CHECKPOINTS, DATA, PathFlag
+from vtoon.cli.edit import Edits
 from vtoon.cli.studio import ready, steps
 from vtoon.errors import VtoonError
 
@@ -76,6 +77,9 @@ class Transfer:
     """Of the search."""
     projected_w: Annotated[Path | None, arg(metavar="FILE.npz", help_behavior_hint="")] = None
     """The face's latent, where it was projected before: nothing is read or searched."""
+    edit: Edits = ()
+    """Move the face before it is drawn, in standard deviations: smile:1.5 yaw:-1 3:2 direction_NAME.npz:1; see
+    `vtoon edit`."""
     sheet: Flag = False
     """Also NAME_ID_PHOTO_degrees.jpg: structure by colour, each from 0 to 1."""
     device: Device = "auto"
@@ -85,6 +89,7 @@ class Transfer:
     def run(self) -> None:
         from vtoon.image import save_image
         from vtoon.latent.dual import degree_sheet, load_artist, with_colours
+        from vtoon.latent.edit import moved, parse_edits
         from vtoon.latent.invert import aligned
         from vtoon.latent.sheets import table
         from vtoon.weights.duals import load_codes_of
@@ -99,8 +104,11 @@ class Transfer:
             raise VtoonError(f"style_id is {self.style_id}; {path} has styles 0 to {len(codes) - 1}")
         weights = artist.weights(self.weight, self.structure, self.color)
         face = aligned(self.content, artist.faces.size, self.align_face)
+        with progress_bar("edit", self.messages.quiet, " faces") as watch:
+            edits = parse_edits(artist.faces, self.edit, watch)
         ready(self.output_path)
         w_plus, how, psi = self._face(artist, face)
+        w_plus = moved(w_plus, edits)
         extrinsic = artist.w_of(list(codes.values())[self.style_id])
         extrinsic = with_colours(extrinsic, w_plus) if self.preserve_color else extrinsic
         (read,), intrinsic = artist.faces.pictures(psi * w_plus), psi * w_plus

@@ -14,6 +14,7 @@ from vtoon.cli.common import Talk, guard
 from vtoon.cli.convert import Convert
 from vtoon.cli.dataset import Dataset
 from vtoon.cli.dual import Dual
+from vtoon.cli.edit import Edit
 from vtoon.cli.export import Export
 from vtoon.cli.finetune import Finetune
 from vtoon.cli.generate import Generate, Mix, Morph
@@ -47,6 +48,7 @@ COMMANDS = {
     "mix": Mix,
     "morph": Morph,
     "sefa": Sefa,
+    "edit": Edit,
     "styleclip": Styleclip,
     "nada": Nada,
     "one": One,
