@@ -134,6 +134,7 @@ def test_one_photo_in_the_style_of_one_artwork(ran, home, tmp_path):
     face = drawn("--structure", 0, "--color", 0, "--name", "f")
     kept = drawn("--structure", 0, "--preserve_color", "--name", "k")  # T_s begins as the identity
     assert np.abs(face - kept).mean() < 1 < np.abs(face - whole).mean() + 1
+    assert (drawn("--edit", "0:2", "--name", "e") != whole).any()
     assert "the face by search" in ran("transfer", *plain[:4], "--steps", 1, "-o", "s")
 
 
@@ -171,6 +172,10 @@ BAD = [
     (["transfer", "--exstyle_name", "few.npy", "--style_id", 0], "data/content/081680.jpg: no such file"),
     (["transfer", "--exstyle_name", "few.npy", "--style_id", 0, "--structure", 2], "degrees of structure and colour"),
     (["transfer", "--exstyle_name", "few.npy", "--style_id", 0, "--align_face", "--content", "faces/a.png"], "no face"),
+    (
+        ["transfer", "--exstyle_name", "few.npy", "--style_id", 0, "--content", "faces/a.png", "--edit", "x:1"],
+        "direction 'x': give a number",
+    ),
     (["transfer", "--style", "a/b"], "it is a folder's name"),
 ]
 
@@ -188,6 +193,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(command, home, words, line):
 
 SAMPLES = dict.fromkeys(("N", "PX", "INT", "1..7", "1|2", "ID"), "3") | {"auto|cpu|cuda|mps": "cpu"}
 SAMPLES |= dict.fromkeys(("PSI", "WEIGHT", "SHARE", "FLOAT", "0..1", "W0 W1 ..."), "0.5")
+SAMPLES |= {"DIRECTION:AMOUNT [...]": "smile:1"}
 SAMPLES |= dict.fromkeys(("PATH", "FILE", "FILE.npz", "NAME", "FILE|NAME", "STYLE"), "x")
 COMMON = "batch n_sample size r1 path_regularize path_batch_shrink d_reg_every g_reg_every mixing lr wandb "
 COMMON += "channel_multiplier augment augment_p ada_target ada_length ada_every"
