@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import tyro
+from torch import nn
 
 from vtoon.cli import dual
 from vtoon.image import load_image, save_image
+from vtoon.latent import invert
 from vtoon.models.stylegan2 import Generator
+from vtoon.painters import companions
 from vtoon.weights.duals import grown
 from vtoon.weights.generators import save_generator
 from vtoon.weights.published import load_style_codes
@@ -136,6 +140,35 @@ def test_one_photo_in_the_style_of_one_artwork(ran, home, tmp_path):
     assert np.abs(face - kept).mean() < 1 < np.abs(face - whole).mean() + 1
     assert (drawn("--edit", "0:2", "--name", "e") != whole).any()
     assert "the face by search" in ran("transfer", *plain[:4], "--steps", 1, "-o", "s")
+
+
+class SmallEncoder(nn.Module):
+    """Stands in for pSp, whose weights alone are a gigabyte: what it has been asked is what it tells."""
+
+    def __init__(self, rows=ROWS):
+        super().__init__()
+        self.encoder, self.average = SimpleNamespace(styles=range(rows)), torch.zeros(rows, DIM)
+
+    def forward(self, x):
+        return x.mean((1, 2, 3))[:, None, None] + torch.linspace(-1, 1, ROWS * DIM).view(ROWS, DIM)
+
+
+def test_an_encoder_is_asked_where_there_is_one(ran, command, home, monkeypatch):
+    (home / "checkpoint/encoder.pt").touch()
+    for module in (companions, invert):
+        monkeypatch.setattr(module, "load_encoder", lambda path: SmallEncoder())
+    ran("destylize", "--iter", 1, "--batch", 3)
+    code = load_style_codes(home / "checkpoint/cartoon/exstyle_code.npy")["a.png"][0]
+    assert torch.allclose(code - code[0, 0], torch.linspace(-1, 1, ROWS * DIM).view(ROWS, DIM) + 1, atol=1e-5)
+    plain = "transfer", "--content", "faces/a.png", "--style_id", 1
+    whole, same, w_plus = (
+        load_image(home / ran(*plain, *more, "--name", f"n{i}").split(": ")[0])[0]
+        for i, more in enumerate(((), ("--truncation", 0.75), ("--wplus", "--encoder", "checkpoint/encoder.pt")))
+    )  # fmt: skip
+    assert (whole == same).all() and (whole != w_plus).any()
+    assert "encoder" not in command("dual", "pretrain", "faces", "--iter", 1, "--batch", 2, "--n_sample", 1).err
+    monkeypatch.setattr(companions, "load_encoder", lambda path: SmallEncoder(18))
+    assert "it tells 18 rows" in command("dual", "pretrain", "faces").err
 
 
 BAD = [
