@@ -137,7 +137,7 @@ def test_one_photo_in_the_style_of_one_artwork(ran, home, tmp_path):
     assert (whole == weights).all()
     face = drawn("--structure", 0, "--color", 0, "--name", "f")
     kept = drawn("--structure", 0, "--preserve_color", "--name", "k")  # T_s begins as the identity
-    assert np.abs(face - kept).mean() < 1 < np.abs(face - whole).mean() + 1
+    assert np.abs(face - kept).mean() < 1 and (face != whole).any()
     assert (drawn("--edit", "0:2", "--name", "e") != whole).any()
     assert "the face by search" in ran("transfer", *plain[:4], "--steps", 1, "-o", "s")
 

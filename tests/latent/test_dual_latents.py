@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from vtoon.errors import VtoonError
-from vtoon.latent.dual import Artist, Refinement, artworks_codes, refine, sampled_codes, with_colours
+from vtoon.latent.dual import Artist, artworks_codes, sampled_codes, with_colours
+from vtoon.latent.refine import Refinement, refine
 from vtoon.latent.sampler import sampler_of
 from vtoon.latent.z_plus import FIRST_COLOUR, CodeSearch, Reader, destylize, search_code
 from vtoon.models.stylegan2 import Generator

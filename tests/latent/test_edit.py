@@ -8,24 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from vtoon.errors import VtoonError
-from vtoon.latent import edit
-from vtoon.latent.edit import (
-    ATTRIBUTES,
-    Direction,
-    between,
-    direction,
-    independent,
-    load_direction,
-    logistic,
-    measured,
-    moved,
-    parse_edit,
-    parse_edits,
-    ridge,
-    save_direction,
-    scaled,
-    slider_sheet,
-)
+from vtoon.latent import attributes
+from vtoon.latent.attributes import ATTRIBUTES, independent, measured, ridge
+from vtoon.latent.direction import Direction, load_direction, save_direction, scaled
+from vtoon.latent.edit import between, direction, logistic, moved, parse_edit, parse_edits, slider_sheet
 from vtoon.latent.likeness import find_landmarks
 from vtoon.latent.sefa import directions_of, save_directions, save_factor
 from vtoon.types import Landmarks
@@ -115,13 +101,13 @@ def test_an_attribute_is_measured_on_generated_faces(low, face, monkeypatch):
     def drawn(sampler, code, detector):
         return changed(face, [30], (0.2 * float(code[4] - sampler.mean[4]), 0)) if code[0] > -1e9 else None
 
-    monkeypatch.setattr(edit, "_face", drawn)
+    monkeypatch.setattr(attributes, "_face", drawn)
     seen = []
     found = direction(low, "yaw", watch=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (edit.FACES, edit.FACES) and "400 generated faces, r " in found.told
-    w = edit._latents(low, 400)
+    assert seen[-1] == (attributes.FACES, attributes.FACES) and "400 generated faces, r " in found.told
+    w = attributes.latents(low, 400)
     assert torch.corrcoef(torch.stack([w @ found.step[0], w[:, 4]]))[0, 1] > 0.8
-    monkeypatch.setattr(edit, "_face", lambda *_: None)
+    monkeypatch.setattr(attributes, "_face", lambda *_: None)
     with pytest.raises(VtoonError, match="faces were found in 0 of 400 pictures"):
         direction(low, "smile")
 

@@ -10,9 +10,13 @@ import tyro
 from tyro.conf import subcommand
 
 from vtoon.cli.common import Talk, guard
-from vtoon.cli.dual_codes import Destylize, Refine, TrainSampler
-from vtoon.cli.dual_draw import DualGenerate, Transfer
-from vtoon.cli.dual_train import Finetune, Pretrain
+from vtoon.cli.dual_destylize import Destylize
+from vtoon.cli.dual_finetune import Finetune
+from vtoon.cli.dual_generate import DualGenerate
+from vtoon.cli.dual_pretrain import Pretrain
+from vtoon.cli.dual_refine import Refine
+from vtoon.cli.dual_sampler import TrainSampler
+from vtoon.cli.dual_transfer import Transfer
 
 Work = (
     Annotated[Destylize, subcommand("destylize", prefix_name=False)]

@@ -1,16 +1,17 @@
-"""`vtoon dual pretrain`, `vtoon dual finetune`: DualStyleGAN's training, with its published flags."""
+"""What `vtoon dual pretrain` and `vtoon dual finetune` share: the game's flags, as they were published."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
-from vtoon.cli.common import Flag, Talk, say_error, show_notices
+from vtoon.cli.common import Flag, say_error, show_notices
+from vtoon.cli.dual_common import N, Perceptual
 from vtoon.errors import VtoonError
 
 if TYPE_CHECKING:
@@ -20,16 +21,9 @@ if TYPE_CHECKING:
     from vtoon.train.recipes.dual import DualTraining
     from vtoon.weights.duals import DualStart
 
-CHECKPOINTS, DATA, LOGS = Path("checkpoint"), Path("data"), Path("log")
-BASE = "stylegan2-ffhq-config-f.pt"
-PRETRAINED = "generator-pretrain.pt"
 STATE_EVERY, LINES_EVERY = 500, 50  # steps
-N = Annotated[int, arg(metavar="N")]
 Weight = Annotated[float, arg(metavar="WEIGHT")]
 Share = Annotated[float, arg(metavar="SHARE")]
-Style = Annotated[str, Positional, arg(metavar="STYLE", help_behavior_hint="")]
-PathFlag = Annotated[Path, arg(metavar="PATH")]
-Perceptual = Literal["auto", "vgg", "face"]
 
 
 @dataclass(frozen=True)
@@ -259,196 +253,3 @@ class TrainDual:
     @abstractmethod
     def _recipe(self, device: torch.device, say: Callable[[str], None]) -> tuple[DualTraining, int]:
         """The recipe, and the steps that were done before."""
-
-
-@dataclass(frozen=True)
-class Pretrain(TrainDual):
-    """Stages I and II: a StyleGAN2 of photos gets an extrinsic path and learns, on photos, to use it.
-
-    Writes MODEL_NAME.pt (g, d, g_ema, g_optim, d_optim), previews and curves; the same command goes on where it was
-    stopped. On several GPUs: torchrun --nproc_per_node N -m vtoon.cli.dual pretrain ...
-    """
-
-    data: Annotated[Path | None, Positional, arg(metavar="PATH", help_behavior_hint="")] = None
-    """Photos: an LMDB as published, a folder, .zip or packed .npy of square pictures (`vtoon dataset`)."""
-    iter: N = 3000
-    """Steps."""
-    save_every: N = 3000
-    """Steps between two files."""
-    subspace_freq: N = 4
-    """One step in N takes the style from the encoder's code of a face; 1: every step."""
-    ckpt: Annotated[str, arg(metavar="FILE|NAME")] = str(CHECKPOINTS / BASE)
-    """The StyleGAN2 of photos (.pt, .pkl, ffhq1024 ...), or a DualStyleGAN to go on from."""
-    model_path: PathFlag = CHECKPOINTS
-    """The folder of the result, in which encoder.pt is looked for."""
-    model_name: Annotated[str, arg(metavar="NAME")] = PRETRAINED.removesuffix(".pt")
-    """Of the result."""
-    style: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    """A folder below --model_path for the result."""
-    encoder: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: encoder.pt, if there)")] = None
-    """The style encoder (pSp, Z+). Without one, a random code whose rows differ a little stands for its codes."""
-    adv_loss: Weight = 0.1
-    """Of the adversarial term, the generator's and the discriminator's."""
-    inject_index: Annotated[int, arg(metavar="1..7")] = 5
-    """The row from which the target is of the second face."""
-    inject_from: Annotated[int | None, arg(metavar="1..7", help_behavior_hint="(default: as --inject_index)")] = None
-    """The same at the start: 7 falls to 5 over the training, as the paper has it."""
-    game: Game = field(default_factory=Game)
-    beyond: Beyond = field(default_factory=Beyond)
-    messages: Talk = field(default_factory=Talk)
-
-    def _recipe(self, device: torch.device, say: Callable[[str], None]) -> tuple[DualTraining, int]:
-        from vtoon.train.dataset import Dataset
-        from vtoon.train.recipes.dual_pretrain import DualPretrain
-        from vtoon.weights.vgg19 import load_vgg19
-
-        start = self._start(say)
-        encode = self._encode(start, device, say)
-        sight = load_vgg19(self.beyond.perceptual, device)
-        say(f"perceptual term: {sight.name}")
-        data = Dataset(self.data, start.net.generator.size, device)
-        recipe = DualPretrain(
-            start.net, start.disc, data, self._options(device, self.adv_loss), start.average, name_of=self._name_of,
-            sight=sight, encode=encode, steps=self.iter, inject=self._inject(),
-        )  # fmt: skip
-        return recipe, recipe.go_on(start)
-
-    def _encode(self, start: DualStart, device: torch.device, say: Callable[[str], None]) -> Callable | None:
-        from vtoon.painters.companions import load_encoder
-        from vtoon.train.teachers.faces import FaceCodes
-
-        path = self.encoder or self.model_path / "encoder.pt"
-        if self.encoder is None and not path.is_file():
-            say(f"{path} is not there: one step in {self.subspace_freq} takes a code whose rows are spread a little")
-            return None
-        encoder, g = load_encoder(path).to(device), start.net.generator
-        if len(encoder.encoder.styles) != g.num_latents:
-            raise VtoonError(f"{path}: it tells {len(encoder.encoder.styles)} rows; {start.path} takes {g.num_latents}")
-        return FaceCodes(g, None, encoder, g.style[1].weight.new_zeros(g.style_dim)).own
-
-    def _inject(self) -> tuple[int, int]:
-        first = self.inject_index if self.inject_from is None else self.inject_from
-        return first, self.inject_index
-
-    def _check(self) -> None:
-        from vtoon.cli.dual_common import check_style
-        from vtoon.train.recipes.dual_pretrain import check_inject
-
-        if self.data is None:
-            raise VtoonError("name the photos: vtoon dual pretrain PATH, an LMDB, folder, .zip or packed .npy")
-        if self.style is not None:
-            check_style(self.style)
-        super()._check()
-        if not check_inject(*self._inject()):
-            raise VtoonError(f"inject_index is {self.inject_index}, inject_from {self.inject_from}; they must be 1 to "
-                             "7, and inject_from not below inject_index")  # fmt: skip
-
-    def _weights(self) -> dict[str, float]:
-        return {"adv_loss": self.adv_loss}
-
-    def _folder(self) -> Path:
-        return self.model_path / self.style if self.style else self.model_path
-
-    def _logs(self) -> Path:
-        return LOGS / (self.style or "pretrain")
-
-    def _name_of(self, step: int) -> str:
-        stem = self.model_name.removesuffix(".pt")
-        return f"{stem}.pt" if step >= self.iter else f"{stem}-{step:06d}.pt"
-
-
-@dataclass(frozen=True)
-class Finetune(TrainDual):
-    """Stage III: a pretrained DualStyleGAN learns the styles of your artworks.
-
-    Needs exstyle_code.npy and instyle_code.npy of `vtoon dual destylize`. Writes generator-NNNNNN.pt, of which you pick
-    one and name it generator.pt; the same command goes on where it was stopped, and --ckpt takes its own files, too.
-    """
-
-    style: Style = "cartoon"
-    """The folder of the style, below --data_path and --model_path."""
-    iter: N = 1000
-    """Steps; 1000 to 1500 were published."""
-    save_begin: N = 1000
-    """The first file."""
-    save_every: N = 100
-    """Steps between two files from there on."""
-    subspace_freq: N = 2
-    """One step in N draws random faces, the others the artworks' own; 1: random ones only."""
-    style_loss: Weight = 0.25
-    """Of the channels' means."""
-    CX_loss: Weight = 0.25
-    """Of the contextual loss."""
-    perc_loss: Weight = 1.0
-    """Of the perceptual term."""
-    id_loss: Weight = 1.0
-    """Of the face embedding's."""
-    L2_reg_loss: Weight = 0.01
-    """Of the weights' norms; 0.015 keeps more of the face."""
-    ckpt: Annotated[str, arg(metavar="FILE")] = str(CHECKPOINTS / PRETRAINED)
-    """The pretrained DualStyleGAN, or one of this command's files to go on from."""
-    data_path: PathFlag = DATA
-    """The pictures are in DATA_PATH/STYLE/images/train."""
-    lmdb_path: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")] = None
-    """The pictures, where they are elsewhere: a folder or .zip, under the names that the codes have."""
-    model_path: PathFlag = CHECKPOINTS
-    """Codes are read from, and files written to, MODEL_PATH/STYLE."""
-    model_name: Annotated[str, arg(metavar="NAME")] = "generator"
-    """Of the files."""
-    exstyle_name: Annotated[str, arg(metavar="FILE")] = "exstyle_code.npy"
-    """The extrinsic codes."""
-    instyle_name: Annotated[str, arg(metavar="FILE")] = "instyle_code.npy"
-    """The intrinsic codes."""
-    adv_loss: Weight = 1.0
-    """Of the adversarial term."""
-    game: Game = field(default_factory=Game)
-    beyond: Beyond = field(default_factory=Beyond)
-    messages: Talk = field(default_factory=Talk)
-
-    def _recipe(self, device: torch.device, say: Callable[[str], None]) -> tuple[DualTraining, int]:
-        from vtoon.cli.dual_common import DESTYLIZE, art_folder
-        from vtoon.train.dataset import Dataset
-        from vtoon.train.faces import AlignedFaces
-        from vtoon.train.recipes.dual_finetune import DualFinetune, DualWeights, artworks_of
-        from vtoon.weights.duals import load_codes_of
-        from vtoon.weights.vgg19 import load_vgg19
-
-        pictures = self.lmdb_path or art_folder(self.data_path, self.style)
-        start = self._start(say)
-        g = start.net.generator
-        names = (self.exstyle_name, self.instyle_name)
-        codes = [load_codes_of(self._folder() / name, g, DESTYLIZE) for name in names]
-        sight = load_vgg19(self.beyond.perceptual, device)
-        say(f"perceptual, contextual and style terms: {sight.name}")
-        data = Dataset(pictures, g.size, device)
-        recipe = DualFinetune(
-            start.net, start.disc, data, self._options(device, self.adv_loss), start.average, name_of=self._name_of,
-            art=artworks_of(data, *codes), weights=DualWeights(**self._weights(own=True)), sight=sight,
-            embed=AlignedFaces(device) if self.id_loss else None,
-        )  # fmt: skip
-        return recipe, recipe.go_on(start)
-
-    def _weights(self, own: bool = False) -> dict[str, float]:
-        names = ("style_loss", "CX_loss", "perc_loss", "id_loss", "L2_reg_loss")
-        return {name: getattr(self, name) for name in (*names, *(() if own else ("adv_loss",)))}
-
-    def _check(self) -> None:
-        from vtoon.cli.dual_common import check_style
-
-        check_style(self.style)
-        super()._check()
-
-    def _folder(self) -> Path:
-        return self.model_path / self.style
-
-    def _logs(self) -> Path:
-        return LOGS / self.style
-
-    def _name_of(self, step: int) -> str:
-        return f"{self.model_name.removesuffix('.pt')}-{step:06d}.pt"
-
-    def _save_begin(self) -> int:
-        return self.save_begin
-
-    def _then(self, done: int) -> str:
-        return "" if done < self.iter else f"; pick one, and copy it to {self._folder() / 'generator.pt'}"

@@ -15,7 +15,7 @@ from vtoon.errors import VtoonError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vtoon.latent.edit import Direction
+    from vtoon.latent.direction import Direction
     from vtoon.latent.sampler import Sampler
 
 TOGETHER = 8  # pictures of a folder that are projected at once
@@ -126,7 +126,9 @@ class Edit:
             return invert(sampler, [face], ProjectOptions(steps=self.steps), watch=watch)[0].w_plus, stem
 
     def _directions(self, sampler: Sampler) -> list[Direction]:
-        from vtoon.latent.edit import ATTRIBUTES, direction, save_direction
+        from vtoon.latent.attributes import ATTRIBUTES
+        from vtoon.latent.direction import save_direction
+        from vtoon.latent.edit import direction
         from vtoon.latent.sampler import parse_rows
 
         rows = parse_rows(self.layers, sampler.rows) if self.layers else None
@@ -142,7 +144,8 @@ class Edit:
         return found
 
     def _between(self, sampler: Sampler, rows: list[int] | None) -> Direction:
-        from vtoon.latent.edit import between, renamed, save_direction
+        from vtoon.latent.direction import renamed, save_direction
+        from vtoon.latent.edit import between
         from vtoon.models.dualstylegan import NUM_STRUCTURE_LAYERS
 
         rows = list(range(min(NUM_STRUCTURE_LAYERS, sampler.rows))) if rows is None else rows

@@ -13,7 +13,8 @@ from torch import Tensor
 from vtoon.errors import VtoonError
 from vtoon.faces.align import align_face, align_matrix
 from vtoon.faces.paste import CORE, blend_mask, paste_back
-from vtoon.latent.edit import Direction, moved
+from vtoon.latent.direction import Direction
+from vtoon.latent.edit import moved
 from vtoon.latent.invert import encode, face_of, invert
 from vtoon.latent.project import ProjectOptions
 from vtoon.latent.sampler import Sampler, load_codes
