@@ -108,6 +108,8 @@ def test_an_attribute_is_measured_on_generated_faces(low, face, monkeypatch):
     w = attributes.latents(low, 400)
     assert torch.corrcoef(torch.stack([w @ found.step[0], w[:, 4]]))[0, 1] > 0.8
     monkeypatch.setattr(attributes, "_face", lambda *_: None)
+    assert direction(low, "yaw").told == found.told  # it is not measured twice
+    attributes._known.clear()
     with pytest.raises(VtoonError, match="faces were found in 0 of 400 pictures"):
         direction(low, "smile")
 

@@ -7,6 +7,7 @@ attribute, made independent of the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from vtoon.faces.detect import QUICK, FaceDetector
 from vtoon.image import to_uint8
 from vtoon.latent.direction import Direction, latents, scaled
 from vtoon.latent.sampler import Sampler
+from vtoon.models.stylegan2 import Generator
 from vtoon.types import Landmarks
 
 ATTRIBUTES = ("yaw", "smile", "eyes")
@@ -27,6 +29,7 @@ LOOKED_AT = 256  # px: smaller faces are enlarged before landmarks are looked fo
 NOSE_TIP, CORNERS, LIPS = 30, (48, 54), (51, 57)
 EYES = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47))
 Watch = Callable[[int, int], None]
+_known: WeakKeyDictionary[Generator, tuple[Tensor, Tensor]] = WeakKeyDictionary()  # measured once for all attributes
 
 
 def measured(face: Landmarks) -> dict[str, float]:
@@ -53,8 +56,23 @@ def measured(face: Landmarks) -> dict[str, float]:
 def attribute_direction(sampler: Sampler, name: str, rows: Sequence[int], watch: Watch | None = None) -> Direction:
     """Along which an attribute grows and the others stay, from generated faces. Raises VtoonError where the generator
     draws too few faces that can be measured."""
-    w = latents(sampler, FACES)
-    kept, values = [], []
+    if sampler.net not in _known:
+        _known[sampler.net] = measured_faces(sampler, watch)
+    x, y = _known[sampler.net]
+    if len(x) < ENOUGH:
+        raise VtoonError(
+            f"{sampler.path}: faces were found in {len(x)} of {FACES} pictures that it draws, {ENOUGH} are needed: "
+            f"{name} can be told of generators of faces only; take a number or a file"
+        )
+    x, y = x - x.mean(0), (y - y.mean(0)) / y.std(0).clamp_min(1e-6)
+    place = ATTRIBUTES.index(name)
+    told = f"{len(x)} generated faces, r {_held_out(x, y[:, place]):.2f} on those held out"
+    return Direction(name, scaled(sampler, independent(ridge(x, y), place), rows), told)
+
+
+def measured_faces(sampler: Sampler, watch: Watch | None = None) -> tuple[Tensor, Tensor]:
+    """Latents w [N, D] of generated faces that could be measured, and what was measured, [N, 3]."""
+    w, kept, values = latents(sampler, FACES), [], []
     detector = FaceDetector()
     for i, code in enumerate(w):
         if watch:
@@ -63,18 +81,7 @@ def attribute_direction(sampler: Sampler, name: str, rows: Sequence[int], watch:
         if face is not None:
             kept.append(i)
             values.append([measured(face)[each] for each in ATTRIBUTES])
-    if len(kept) < ENOUGH:
-        raise VtoonError(
-            f"{sampler.path}: faces were found in {len(kept)} of {FACES} pictures that it draws, {ENOUGH} are needed: "
-            f"{name} can be told of generators of faces only; take a number or a file"
-        )
-    x, y = w[kept] - w[kept].mean(0), torch.tensor(values, device=w.device)
-    y = (y - y.mean(0)) / y.std(0).clamp_min(1e-6)
-    place = ATTRIBUTES.index(name)
-    fit = _held_out(x, y[:, place])
-    unit = independent(ridge(x, y), place)
-    told = f"{len(kept)} generated faces, r {fit:.2f} on those held out"
-    return Direction(name, scaled(sampler, unit, rows), told)
+    return w[kept], torch.tensor(values, device=w.device).reshape(-1, len(ATTRIBUTES))
 
 
 def _face(sampler: Sampler, code: Tensor, detector: FaceDetector) -> Landmarks | None:
