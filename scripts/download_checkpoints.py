@@ -5,6 +5,11 @@
 A name is a file (encoder.pt), a folder (vtoonify_d_cartoon) or `all`; without one, what a VToonify-D needs. A download
 that stops is resumed by the same command. Each file's SHA-256 is recorded in FOLDER/vtoon.lock.json and compared ever
 after. The files are for non-commercial use only, which is asked about once.
+
+    python scripts/download_checkpoints.py --dual [STYLE ...]
+
+shows DualStyleGAN's published files, where each goes, and whether what lies there is what belongs there: its authors
+link them from their README, from where no program can fetch them.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from tyro.conf import Positional, arg
 
 from vtoon.cli.common import Flag, guard
 from vtoon.errors import VtoonError
+from vtoon.weights.dual_files import HOME, files_of, state_of
 from vtoon.weights.hub import ESSENTIAL, FOLDER, LICENCE, NOTICE, choose, fetch, list_published
 from vtoon.weights.lockfile import Lock
 
@@ -36,21 +42,36 @@ class Download:
     """Where they go."""
     list: Flag = False
     """Show what there is, get nothing."""
+    dual: Flag = False
+    """Show DualStyleGAN's published files and where they go (NAME: a style, such as cartoon), get nothing."""
     accept_license: Flag = False
     """Accept the licence without being asked."""
     endpoint: Annotated[str | None, arg(metavar="URL", help_behavior_hint="(default: huggingface.co)")] = None
     """A mirror of the hub."""
 
-    def run(self) -> None:
+    def run(self) -> int:
+        if self.dual:
+            return self._show_dual()
         files = list_published(self.endpoint)
         if self.list:
             print("\n".join(f"{file.size / 1e6:9.1f} MB  {file.name}" for file in files))
-            return
+            return 0
         chosen = choose(files, self.names or ESSENTIAL)
         lock = Lock.read(self.folder)
         self._accept(lock)
         for number, file in enumerate(chosen, start=1):
             print(f"[{number}/{len(chosen)}] {fetch(file, lock, self.endpoint)}  {file.size / 1e6:.1f} MB", flush=True)
+        return 0
+
+    def _show_dual(self) -> int:
+        """Returns the exit code: 1 where a file is not what its name says."""
+        lock, code = Lock.read(self.folder), 0
+        print(f"DualStyleGAN (S-Lab License 1.0, non-commercial): put the files that {HOME} links, or yours, here:")
+        for file in files_of(self.names):
+            state = state_of(file, lock)
+            code = 1 if state.startswith("WRONG") else code
+            print(f"{self.folder / file.name!s:<48} {file.use:<48} {state}", flush=True)
+        return code
 
     def _accept(self, lock: Lock) -> None:
         """Ask once; the answer is kept with the files."""

@@ -44,6 +44,8 @@ LONG = (
     "blend",
     "toonify",
     "finetune",
+    "dual",
+    "edit",
     "dataset",
     "web",
     "live",

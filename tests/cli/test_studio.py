@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from vtoon.cli import main
 from vtoon.image import load_image, save_image
 from vtoon.latent import text as text_module
+from vtoon.latent import toonify as toonify_module
 from vtoon.models.stylegan2 import Generator
 from vtoon.video import VideoReader
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CHANNELS = {4: 8, 8: 8, 16: 8}
 UNTRAINED = ("align", "detect", "blend")
-STUDIO = (*UNTRAINED, *"generate project toonify mix morph sefa styleclip nada one".split())
+STUDIO = (*UNTRAINED, *"generate project toonify mix morph sefa edit styleclip nada one".split())
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,23 @@ def test_morph_and_sefa(ran, pair, tmp_path):
     assert (load_image(tmp_path / "output" / "direction_00.png")[0][:, : one.shape[1]] == one).all()
 
 
+def test_a_face_is_edited_and_drawn_so(ran, pair, tmp_path, portrait, monkeypatch):
+    for folder, seeds in (("more", "1-2"), ("less", "5-6")):
+        ran("generate", pair[0], "--seeds", seeds, "--outdir", folder)
+    save_image(tmp_path / "me.png", portrait)
+    made = ran("edit", "me.png", "--ckpt", pair[0], "--direction", 1, "--amount", 2, -1, "--more", "more",
+               "--less", "less", "--no-align", "--steps", 2, "--folder_steps", 1, "--ckpt2", pair[1])  # fmt: skip
+    results = ("me_edit.png", "me_slider.png", "me_edited_w.npz", "direction_more.npz")
+    assert {f"output/{name}" for name in results} <= made
+    known = toonify_module.face_of(tmp_path / "me.png")
+    monkeypatch.setattr(toonify_module, "face_of", lambda _: known)
+    words = "toonify", "me.png", "--ckpt", pair[1], "--base", pair[0], "--projected_w", "output/me_edited_w.npz"
+    ran(*words, "-o", "a")
+    ran(*words, "-o", "b", "--edit", "1:-2", "output/direction_more.npz:1")
+    a, b = (load_image(tmp_path / name / "me_toon.png")[0] for name in "ab")
+    assert (a != b).any()
+
+
 def test_toonify_draws_a_photo_and_goes_on_where_one_has_no_face(ran, command, pair, tmp_path, portrait):
     save_image(tmp_path / "me.png", portrait)
     save_image(tmp_path / "wall.png", np.full((70, 80, 3), 99, np.uint8))
@@ -192,6 +210,19 @@ BAD = [
     (["sefa", "A", "--ckpt2", "LARGE"], "takes latents"),
     (["sefa", "A", "-n", 0], "samples is 0"),
     (["sefa", "A", "--directions", "d.npy", "--count", 99], "count is 99"),
+    (["edit"], "no direction"),
+    (["edit", "WALL", "--direction", "1"], "name one generator"),
+    (["edit", "--ckpt", "A", "--direction", "1"], "no photo"),
+    (["edit", "WALL", "--ckpt", "A", "--direction", "hat"], "direction 'hat': give a number"),
+    (["edit", "WALL", "--ckpt", "A", "--direction", "99"], "direction 99: there are 0 to 11"),
+    (["edit", "WALL", "--ckpt", "A", "--direction", "1"], "no face was found"),
+    (["edit", "WALL", "--ckpt", "A", "--direction", "1", "--amount", 4], "it must be -3 to 3"),
+    (["edit", "WALL", "--ckpt", "A", "--direction", "1", "2", "--amount", 1, 1, 1], "3 amounts for 2 directions"),
+    (["edit", "WALL", "--ckpt", "A", "--direction", "1", "--layers", "9"], "layers 0 to 5"),
+    (["edit", "WALL", "--ckpt", "A", "--more", "x"], "--more and --less belong together"),
+    (["edit", "WALL", "--ckpt", "A", "--more", "x", "--less", "y"], "x: no such folder"),
+    (["edit", "WALL", "--ckpt", "A", "--direction", "1", "--ckpt2", "LARGE"], "takes latents"),
+    (["toonify", "WALL", "--ckpt", "A", "--edit", "smile"], "write DIRECTION:AMOUNT"),
     (["styleclip", " ", "A"], "a text is empty"),
     (["styleclip", "x", "A", "--steps", 0], "steps is 0"),
     (["styleclip", "x", "A"], "pip install"),
@@ -220,6 +251,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(command, pair, tmp_path, monke
 SAMPLES = dict.fromkeys(("N", "N [N ...]", "INT", "PX", "VARIANCE", "D"), "3")
 SAMPLES |= dict.fromkeys(("PSI", "WEIGHT", "SHARE", "FLOAT", "OCTAVES", "0.5,0.7", "0.5,1,1.5"), "0.5")
 SAMPLES |= dict.fromkeys(("PATH", "FILE", "FILE.csv", "FILE.npz", "OUT.pt", "OUT.mp4", "TEXT", "STR", "NAME|FILE"), "x")
+SAMPLES |= {"N|FILE|NAME [...]": "smile", "-3..3 [...]": "2", "FOLDER": "x", "DIRECTION:AMOUNT [...]": "smile:1"}
 SAMPLES |= {"1-8,42": "1-3", "0:1,8:0.5": "0:1", "0-3 [4-7 ...]": "0-1", "all|0-3,7": "0-1"}
 
 

@@ -13,6 +13,8 @@ from vtoon.cli.blend import Blend
 from vtoon.cli.common import Talk, guard
 from vtoon.cli.convert import Convert
 from vtoon.cli.dataset import Dataset
+from vtoon.cli.dual import Dual
+from vtoon.cli.edit import Edit
 from vtoon.cli.export import Export
 from vtoon.cli.finetune import Finetune
 from vtoon.cli.generate import Generate, Mix, Morph
@@ -46,12 +48,14 @@ COMMANDS = {
     "mix": Mix,
     "morph": Morph,
     "sefa": Sefa,
+    "edit": Edit,
     "styleclip": Styleclip,
     "nada": Nada,
     "one": One,
     "dataset": Dataset,
     "train": Train,
     "finetune": Finetune,
+    "dual": Dual,
 }
 ABOUT = "Face video stylization. `vtoon COMMAND --help` tells more; `vtoon --version` prints the version."
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from vtoon.cli.common import FAILED, Device, Flag, Talk, say_error, show_notices
+from vtoon.cli.common import FAILED, Device, Flag, Talk, progress_bar, say_error, show_notices
+from vtoon.cli.edit import Edits
 from vtoon.cli.studio import Codes, Folder, generator_of, ready, steps
 from vtoon.errors import VtoonError
 
@@ -176,6 +177,9 @@ class Toonify:
     """The latent of the photo, where it was projected before: nothing is searched."""
     encoder: Annotated[Path | None, arg(metavar="FILE", aliases=["--e_ckpt"], help_behavior_hint="")] = None
     """A pSp encoder: the search begins where it puts the face."""
+    edit: Edits = ()
+    """Move the face before it is drawn, in standard deviations: smile:1.5 yaw:-1 3:2 direction_NAME.npz:1; see
+    `vtoon edit`."""
     sheet: Flag = False
     """Also <name>_steps.png: the aligned face, its inversion, its drawing."""
     search: Search = field(default_factory=Search)
@@ -186,6 +190,7 @@ class Toonify:
     def run(self) -> int:
         """Returns the exit code: 0 where every photo is drawn."""
         from vtoon.latent.align import unique_stems
+        from vtoon.latent.edit import parse_edits
         from vtoon.latent.sampler import load_sampler
         from vtoon.latent.toonify import check_pair
 
@@ -198,11 +203,13 @@ class Toonify:
         toon = generator_of(self.ckpt, None, self.device)
         base = load_sampler(self.base, self.device) if self.base else toon
         check_pair(base, toon)
+        with progress_bar("edit", self.messages.quiet, " faces") as watch:
+            edits = parse_edits(base, self.edit, watch)
         ready(self.output)
         code = 0
         for photo, stem in unique_stems([str(path) for path in self.images]).items():
             try:
-                self._draw(Path(photo), stem, base, toon, options)
+                self._draw(Path(photo), stem, base, toon, options, edits)
             except VtoonError as error:
                 if len(self.images) == 1:
                     raise
@@ -210,13 +217,13 @@ class Toonify:
                 code = FAILED
         return code
 
-    def _draw(self, photo: Path, stem: str, base: Sampler, toon: Sampler, options: ProjectOptions) -> None:
+    def _draw(self, photo: Path, stem: str, base: Sampler, toon: Sampler, options: ProjectOptions, edits: list) -> None:
         from vtoon.image import save_image
         from vtoon.latent.sheets import table
         from vtoon.latent.toonify import toonify
 
         with steps(photo.name, options.steps, self.messages.quiet) as watch:
-            made = toonify(photo, base, toon, options, self.projected_w, self.encoder, watch)
+            made = toonify(photo, base, toon, options, self.projected_w, self.encoder, edits, watch)
         path = self.output / f"{stem}_toon.png"
         save_image(path, made.image)
         if self.sheet:

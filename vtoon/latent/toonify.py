@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from torch import Tensor
 from vtoon.errors import VtoonError
 from vtoon.faces.align import align_face, align_matrix
 from vtoon.faces.paste import CORE, blend_mask, paste_back
+from vtoon.latent.direction import Direction
+from vtoon.latent.edit import moved
 from vtoon.latent.invert import encode, face_of, invert
 from vtoon.latent.project import ProjectOptions
 from vtoon.latent.sampler import Sampler, load_codes
@@ -26,10 +28,10 @@ class Toon:
     """The steps of one photo."""
 
     aligned: np.ndarray  # uint8 [size, size, 3]
-    inverted: np.ndarray  # the same face as the generator of faces draws it
+    inverted: np.ndarray  # the same face, edited, as the generator of faces draws it
     drawn: np.ndarray
     image: np.ndarray  # uint8 [H, W, 3], the photo with the drawing in it
-    w_plus: Tensor  # [1, L, D]
+    w_plus: Tensor  # [1, L, D], edited
     lowered: str  # by which terms it was inverted, in words
 
 
@@ -49,11 +51,12 @@ def toonify(
     options: ProjectOptions,
     codes: Path | None = None,
     encoder: Path | None = None,
+    edits: Sequence[tuple[Direction, float]] = (),
     watch: Callable[[int, Tensor], None] = lambda step, images: None,
 ) -> Toon:
     """The largest face of a photo drawn by `toon`. `codes`: its latent, where it was projected before (then nothing is
-    searched); `encoder`: the search starts at what it says. Raises VtoonError where there is no face, or files do not
-    fit."""
+    searched); `encoder`: the search starts at what it says; `edits`: the face is moved so before it is drawn. Raises
+    VtoonError where there is no face, or files do not fit."""
     check_pair(base, toon)
     image, landmarks = face_of(photo)
     face = align_face(image, landmarks, base.size)
@@ -63,7 +66,8 @@ def toonify(
         start = encode(encoder, [face], base) if encoder else None
         found, lowered = invert(base, [face], options, start, watch=watch)
         w_plus = found.w_plus
-    (inverted,), (drawn,) = base.pictures(w_plus), toon.pictures(w_plus)
+    w_plus = moved(w_plus, edits)
+    (inverted,), (drawn,) = base.pictures(w_plus), toon.pictures(w_plus.to(toon.device))
     return Toon(face, inverted, drawn, put_back(image, landmarks, drawn), w_plus, lowered)
 
 

@@ -220,7 +220,7 @@ class Dataset:
         if len(chosen) * size * size * 3 <= most:
             chosen, array = _loaded(self.source, size, chosen)
             self._whole = torch.from_numpy(array).to(self.device)
-        self._count, self._pool, self._coming = len(chosen), None, {}
+        self._chosen, self._count, self._pool, self._coming = chosen, len(chosen), None, {}
         if self._count < LEAST:
             raise VtoonError(f"{path}: readable pictures: {self._count}; at least {LEAST} are needed, better hundreds")
 
@@ -232,6 +232,11 @@ class Dataset:
         """What tells this set from others: its pictures' number and names, not where it lies."""
         names = "\n".join(map(self.source.name, self._read.chosen))
         return f"{len(self)} pictures, {hashlib.sha256(names.encode()).hexdigest()[:12]}"
+
+    @property
+    def names(self) -> list[str]:
+        """Of the pictures, as their source has them."""
+        return [self.source.name(index) for index in self._chosen]
 
     def batch(self, indices: Tensor, step: int = 0, coming: Iterable[tuple[int, Tensor]] = ()) -> Tensor:
         """Pictures of long [N] on the processor: uint8 [N, size, size, 3] on the device.

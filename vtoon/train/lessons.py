@@ -110,9 +110,7 @@ class Lessons:
 
     def _order(self, step: int) -> Tensor:
         """Numbers of the pictures of a step: each picture once before one comes again."""
-        n, o = len(self.data), self.options
-        places = range(step * o.images + rank(), (step + 1) * o.images, world_size())
-        return torch.tensor([_shuffled(n, o.seed, place // n)[place % n] for place in places])
+        return order_of(step, len(self.data), self.options.batch, self.options.seed)
 
     def _latents(self, draws: Draws) -> Latents:
         """Row `cross` is 1 or more, so that the first latent always has a say."""
@@ -121,6 +119,13 @@ class Lessons:
         cross = torch.where(chance < self.options.mixing, 1 + draws.integers(rows - 1)[:, None], rows)
         sizes = [4, *(r for k in range(3, rows // 2 + 2) for r in (2**k, 2**k))]
         return Latents(z, other, cross, tuple(draws.grain(1, r, r) for r in sizes))
+
+
+def order_of(step: int, count: int, batch: int, seed: int) -> Tensor:
+    """Numbers [batch] of this process's pictures of a step, out of `count`: each once before one comes again."""
+    images = batch * world_size()
+    places = range(step * images + rank(), (step + 1) * images, world_size())
+    return torch.tensor([_shuffled(count, seed, place // count)[place % count] for place in places])
 
 
 @lru_cache(maxsize=4)

@@ -29,6 +29,7 @@ BASE_FOLDER = Path("checkpoint")
 WHERE = {  # what else is asked for by its published name, and who has it
     "stylegan2-ffhq-config-f.pt": "it is NVIDIA's FFHQ model in rosinality's layout, linked from VToonify's README",
     "generator.pt": "it is DualStyleGAN's file of a style, linked from its README",
+    "generator-pretrain.pt": "vtoon dual pretrain makes it",
     "finetune-000600.pt": "it is DualStyleGAN's fine-tuned StyleGAN2 of a style, linked from its README",
 }
 

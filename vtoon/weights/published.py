@@ -27,7 +27,7 @@ class Kind(Enum):
     VTOONIFY_D = "VToonify-D model", "--ckpt"
     VTOONIFY_T = "VToonify-T model", "--ckpt with --backbone toonify"
     PRETRAIN = "encoder of VToonify alone (pretrain.pt)", "VToonify's trainings (--encoder_path)"
-    DUALSTYLEGAN = "DualStyleGAN generator", "VToonify's trainings (--stylegan_path)"
+    DUALSTYLEGAN = "DualStyleGAN generator", "vtoon dual and VToonify's trainings (--stylegan_path)"
     STYLEGAN2 = "StyleGAN2 generator", "VToonify's trainings (--stylegan_path, --finetunegan_path)"
     STYLE_ENCODER = "pSp style encoder (encoder.pt)", "--style_encoder_path"
     PARSING = "face parsing network BiSeNet (faceparsing.pth)", "--faceparsing_path"
