@@ -12,6 +12,7 @@ from vtoon.cli.bench import Bench
 from vtoon.cli.blend import Blend
 from vtoon.cli.common import Talk, guard
 from vtoon.cli.convert import Convert
+from vtoon.cli.curate import Curate
 from vtoon.cli.dataset import Dataset
 from vtoon.cli.export import Export
 from vtoon.cli.finetune import Finetune
@@ -39,6 +40,7 @@ COMMANDS = {
     "export": Export,
     "align": Align,
     "detect": Detect,
+    "curate": Curate,
     "generate": Generate,
     "blend": Blend,
     "project": Project,

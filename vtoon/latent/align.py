@@ -25,12 +25,13 @@ from vtoon.faces.align import align_face, align_quad
 from vtoon.faces.detect import FaceDetector
 from vtoon.faces.drawn import Detector, search
 from vtoon.faces.landmarks import FacePose
-from vtoon.image import load_image, save_image
+from vtoon.image import REMOVED, load_image, save_image
 from vtoon.latent.frames import FrameChooser
 from vtoon.system.target import Target
 from vtoon.video import VideoReader, sniff_kind
 
 FILLS = 0.75  # of a picture's shorter side: from here on it is a picture of one face
+ALREADY = "there already"  # a reason to write nothing
 AHEAD = 4  # pictures waiting for each process
 
 
@@ -225,7 +226,9 @@ def _aligned(
         small = measured(side, image) < options.min_size
         reason = f"smaller than {options.min_size} px (its square is {side} px)" if small else ""
         if not reason and path.exists() and not options.overwrite:
-            reason = f"{path.name} is there already"
+            reason = f"{path.name} is {ALREADY}"
+        if not reason and (target / REMOVED / path.name).exists() and not options.overwrite:
+            reason = f"{path.name} was {REMOVED}"
         if not reason:
             save_image(path, align_face(image, face, options.size))
         yield Row(picture.source, picture.frame, "" if reason else path.name, reason, way, side, *corners)
