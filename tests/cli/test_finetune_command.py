@@ -71,10 +71,15 @@ def test_published_names_keep_their_meaning(here, root, command):
 
 def test_the_quality_of_snapshots_is_named_for_what_it_is(here, root, command):
     ended = command("finetune", "--data", "square.zip", "--resume", root / "faces.pt", "--kimg", 0.004, "--batch", 4,
-                    "--metrics", "kid", "--device", "cpu")  # fmt: skip
-    assert ended.code == 0 and "quality: KID by dlib's face embedding" in ended.out, ended.err
+                    "--metrics", "kid,fid50k_full,pr", "--device", "cpu")  # fmt: skip
+    assert ended.code == 0 and "quality: KID, FID, precision and recall by dlib's face embedding" in ended.out, (
+        ended.err
+    )
     (line,) = (json.loads(line) for line in open("runs/finetune/metrics.jsonl"))
-    assert np.isfinite(line["KID by dlib's face embedding"])
+    for name in ("KID", "FID", "precision", "recall"):
+        assert np.isfinite(line[f"{name} by dlib's face embedding"])
+    ended = command("finetune", "--data", "square.zip", "--size", 8, "--metrics", "is50k", "--device", "cpu", "-o", "x")
+    assert ended.code == 1 and "'is50k' is none of kid, fid, pr" in ended.line
 
 
 def test_from_nothing_and_by_the_clock(here, command):
@@ -150,7 +155,11 @@ def test_bad_data_sets_are_one_line_and_leave_nothing(here, root, command, words
 
 SAMPLES = dict.fromkeys(("N", "INT", "1|2", "50..100", "PX [PX ...]"), "2") | {"bgc|scale,xflip,...": "scale,xflip"}
 SAMPLES |= dict.fromkeys(("SHARE", "KIMG", "WEIGHT", "FLOAT", "auto|R1"), "0.5")
-SAMPLES |= dict.fromkeys(("PATH", "CKPT", "CKPT|NAME"), "x") | {"auto|cpu|cuda|mps": "cpu"}
+SAMPLES |= (
+    dict.fromkeys(("PATH", "CKPT", "CKPT|NAME"), "x")
+    | {"auto|cpu|cuda|mps": "cpu"}
+    | {"auto|none|kid,fid,pr": "kid,fid"}
+)
 
 
 @pytest.mark.parametrize("name", ["dataset", "finetune"])

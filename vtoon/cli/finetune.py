@@ -130,9 +130,10 @@ class Finetune:
     """Of the path length penalty (default: 2 from nothing; off for a resumed model)."""
     ema_kimg: Annotated[float | None, arg(metavar="KIMG", help_behavior_hint="")] = None
     """The average forgets half after so many (default: batch 10 / 32)."""
-    metrics: Literal["auto", "kid", "none"] = "auto"
-    """With each snapshot, the KID to the pictures: by Inception where torchmetrics and its weights are here, else by
-    the face embedding, which it then says; auto leaves it out where neither can be."""
+    metrics: Annotated[str, arg(metavar="auto|none|kid,fid,pr")] = "auto"
+    """With each snapshot, how near it is to the pictures: KID, FID, precision and recall, of at most 1000 pictures; by
+    Inception where its weights are here, else by the face embedding, which it then says. auto is all three, and
+    nothing where neither can be; StyleGAN2-ADA's names (fid50k_full) are taken."""
     preview: Count = None
     """Steps between two preview sheets (default: one each tick)."""
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -174,7 +175,10 @@ class Finetune:
 
     def _check(self) -> None:
         """Raises VtoonError for numbers that cannot be, before anything is read."""
+        from vtoon.train.quality import read_metrics
+
         a, k = self.augmentation, self.keeping
+        read_metrics(self.metrics)
         if self.data is None:
             raise VtoonError("name the pictures: --data PATH, a folder, .zip, LMDB or packed .npy")
         if self.batch < 1 or self.snap < 1 or not 0 < self.kimg <= 10**6 or not 0 < self.lr < 1:
@@ -295,15 +299,15 @@ class Finetune:
 
     def _measure(self, data: Dataset, device: torch.device) -> object:
         from vtoon.train.distributed import is_main
+        from vtoon.train.quality import Quality, read_metrics
 
-        if self.metrics == "none" or not is_main():
+        metrics = read_metrics(self.metrics)
+        if not metrics or not is_main():
             return None
-        from vtoon.train.quality import Quality
-
         try:
-            return Quality(data, device)
+            return Quality(data, device, metrics)
         except VtoonError:
-            if self.metrics == "kid":
+            if self.metrics != "auto":
                 raise
             return None
 
