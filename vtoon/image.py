@@ -62,6 +62,8 @@ def load_image(path: str | os.PathLike | io.BytesIO) -> tuple[np.ndarray, np.nda
             return np.array(image.convert("RGB")), alpha
     except FileNotFoundError:
         raise VtoonError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise VtoonError(f"{path}: is a folder; give the pictures in it") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise VtoonError(f"{path}: not a readable image ({str(error).splitlines()[0]})") from None
 
