@@ -32,6 +32,7 @@ from vtoon.video import VideoReader, sniff_kind
 
 FILLS = 0.75  # of a picture's shorter side: from here on it is a picture of one face
 ALREADY = "there already"  # a reason to write nothing
+FEW = 8  # pictures that are looked at sooner than processes have started
 AHEAD = 4  # pictures waiting for each process
 
 
@@ -124,7 +125,7 @@ def align_all(
 ) -> list[Row]:
     """Align every face of the inputs into the folder `target`; a report row for each face and each miss.
 
-    `processes`: None for one a CPU core, 1 for none but this. What cannot be read is a row, not the end. What lies in
+    `processes`: None for one a CPU core, and for few pictures none but this; 1 for none but this. What cannot be read is a row, not the end. What lies in
     `target` already, from an earlier run, is no input.
     """
     sources = [source for source in find_sources(inputs) if target.resolve() not in Path(source).resolve().parents]
@@ -137,7 +138,9 @@ def align_all(
     videos = any(sniffed(source) == "video" for source in sources)
     rows: list[Row] = []
     tasks = ((picture, target, options) for picture in _pictures(sources, options, rows))
-    processes = 1 if len(sources) == 1 and not videos else processes or os.cpu_count() or 1
+    if not videos and (len(sources) == 1 or (processes is None and len(sources) <= FEW)):
+        processes = 1
+    processes = processes or os.cpu_count() or 1
     for done, found in enumerate(_mapped(tasks, processes), start=1):
         rows += found
         progress(done, None if videos else len(sources))
