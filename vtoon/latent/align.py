@@ -125,8 +125,8 @@ def align_all(
 ) -> list[Row]:
     """Align every face of the inputs into the folder `target`; a report row for each face and each miss.
 
-    `processes`: None for one a CPU core, and for few pictures none but this; 1 for none but this. What cannot be read is a row, not the end. What lies in
-    `target` already, from an earlier run, is no input.
+    `processes`: None for one a CPU core, and of few pictures none but this; 1 for none but this. What cannot be read is
+    a row, not the end. What lies in `target` already, from an earlier run, is no input.
     """
     sources = [source for source in find_sources(inputs) if target.resolve() not in Path(source).resolve().parents]
     if not sources:
