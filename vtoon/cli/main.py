@@ -22,6 +22,7 @@ from vtoon.cli.live import Live
 from vtoon.cli.parse import Parse
 from vtoon.cli.project import Project, Toonify
 from vtoon.cli.sefa import Sefa
+from vtoon.cli.serve import Serve
 from vtoon.cli.styles import Styles
 from vtoon.cli.stylize import Stylize
 from vtoon.cli.teach import Nada, One, Styleclip
@@ -31,6 +32,7 @@ from vtoon.cli.web import Web
 COMMANDS = {
     "stylize": Stylize,
     "web": Web,
+    "serve": Serve,
     "live": Live,
     "styles": Styles,
     "inspect": Inspect,
@@ -73,4 +75,5 @@ def main(args: list[str] | None = None) -> None:
         config=(tyro.conf.OmitArgPrefixes,),
     )
     talk = getattr(command, "messages", Talk())
-    sys.exit(guard(command.run, talk.verbose))
+    told = {"when_stopped": command.when_stopped} if hasattr(command, "when_stopped") else {}
+    sys.exit(guard(command.run, talk.verbose, **told))
