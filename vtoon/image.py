@@ -23,6 +23,7 @@ ORIENTATION = 274  # EXIF
 LUMA = (0.299, 0.587, 0.114)
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".heic", ".heif", ".avif")  # are read, too
+REMOVED = "removed"  # folder of pictures that were sorted out by hand
 
 
 def to_tensor(image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -62,6 +63,8 @@ def load_image(path: str | os.PathLike | io.BytesIO) -> tuple[np.ndarray, np.nda
             return np.array(image.convert("RGB")), alpha
     except FileNotFoundError:
         raise VtoonError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise VtoonError(f"{path}: is a folder; give the pictures in it") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise VtoonError(f"{path}: not a readable image ({str(error).splitlines()[0]})") from None
 
@@ -71,6 +74,12 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode != "I" and not image.mode.startswith("I;16"):
         return image
     return Image.fromarray((np.array(image).clip(0, 65535) // 257).astype(np.uint8))
+
+
+def image_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """Image files of a folder and of those in it, by name, without what was sorted out."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    return sorted(path for path in found if REMOVED not in path.relative_to(folder).parts[:-1])
 
 
 def as_image(image: object) -> np.ndarray:

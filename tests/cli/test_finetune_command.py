@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 import tyro
 
 from vtoon.cli import main
+from vtoon.cli.finetune import Finetune
 from vtoon.image import load_image, save_image
 from vtoon.models.discriminator import Discriminator
 from vtoon.models.stylegan2 import Generator
@@ -69,12 +71,39 @@ def test_published_names_keep_their_meaning(here, root, command):
     assert torch.load("run/network-snapshot-000000.pt")["ada_aug_p"] == 0.4
 
 
+def test_published_names_mean_what_they_mean_there(here, root):
+    words = ["--data", "square.zip", "--iter", "6", "--batch", "4", "--ada_length", "250000", "--d_reg_every", "8",
+             "--g_reg_every", "2", "--path_batch_shrink", "4", "--augment", "--finetune_loc", "2", "--initstrength",
+             "0.2", "--ckpt", str(root / "faces.pt"), "--nobench", "--workers", "3"]  # fmt: skip
+    asked = tyro.cli(Finetune, args=words, use_underscores=True, config=(tyro.conf.OmitArgPrefixes,))
+    meant = replace(asked, **asked.names.settings(asked))
+    assert meant.kimg * 1000 == 24 and meant.keeping.last_g == 2
+    start = meant._start()
+    options = meant._options(torch.device("cpu"), start.net, start.disc)
+    assert (options.ada_kimg, options.ada_p, options.d_every, options.g_every, options.path_shrink) == (
+        250,
+        0.2,
+        8,
+        2,
+        4,
+    )
+    assert options.freeze_g == 1
+    preset = tyro.cli(Finetune, args=["--cfg", "paper256", "--lr", "0.001"], use_underscores=True,
+                      config=(tyro.conf.OmitArgPrefixes,))  # fmt: skip
+    assert preset.names.settings(preset) == {"gamma": 1.0, "ema_kimg": 20.0, "channel_multiplier": 1}
+
+
 def test_the_quality_of_snapshots_is_named_for_what_it_is(here, root, command):
     ended = command("finetune", "--data", "square.zip", "--resume", root / "faces.pt", "--kimg", 0.004, "--batch", 4,
-                    "--metrics", "kid", "--device", "cpu")  # fmt: skip
-    assert ended.code == 0 and "quality: KID by dlib's face embedding" in ended.out, ended.err
+                    "--metrics", "kid,fid50k_full,pr", "--device", "cpu")  # fmt: skip
+    assert ended.code == 0 and "quality: KID, FID, precision and recall by dlib's face embedding" in ended.out, (
+        ended.err
+    )
     (line,) = (json.loads(line) for line in open("runs/finetune/metrics.jsonl"))
-    assert np.isfinite(line["KID by dlib's face embedding"])
+    for name in ("KID", "FID", "precision", "recall"):
+        assert np.isfinite(line[f"{name} by dlib's face embedding"])
+    ended = command("finetune", "--data", "square.zip", "--size", 8, "--metrics", "is50k", "--device", "cpu", "-o", "x")
+    assert ended.code == 1 and "'is50k' is none of kid, fid, pr" in ended.line
 
 
 def test_from_nothing_and_by_the_clock(here, command):
@@ -93,7 +122,9 @@ BAD = [
     (["--data", "empty", "--resume", "FACES"], "no picture in it"),
     (["--data", "PICTURES", "--resume", "FACES"], "20x24 px do not fit a network of 16 px; vtoon dataset"),
     (["--data", "text.txt", "--resume", "FACES"], "not a data set"),
-    (["--data", "square.zip", "--resume", "ffhq256"], "checkpoint/ffhq256.pkl: no such file"),
+    (["--data", "square.zip", "--resume", "ffhq256"], "no such file; it is ffhq-res256-mirror-paper256-noaug.pkl, one"),
+    ([*GOOD, "--gpus", 2], "gpus is 2, but processes that train: 1; write torchrun --nproc_per_node 2"),
+    ([*GOOD, "--d_reg_every", 0], "d_reg_every is 0"),
     (["--data", "square.zip", "--resume", "square.zip"], "an archive, but not of PyTorch"),
     ([*GOOD, "--size", 8], "draws 16 px; it can grow to a larger power of two"),
     ([*GOOD, "--batch", 0], "batch is 0"),
@@ -148,9 +179,14 @@ def test_bad_data_sets_are_one_line_and_leave_nothing(here, root, command, words
     assert ended.code == 1 and re.search(line, ended.line) and sorted(here.rglob("*")) == before
 
 
-SAMPLES = dict.fromkeys(("N", "INT", "1|2", "50..100", "PX [PX ...]"), "2") | {"bgc|scale,xflip,...": "scale,xflip"}
+SAMPLES = {"PICTURES": "500000", "BOOL": "True"}
+SAMPLES |= dict.fromkeys(("N", "INT", "1|2", "50..100", "PX [PX ...]"), "2") | {"bgc|scale,xflip,...": "scale,xflip"}
 SAMPLES |= dict.fromkeys(("SHARE", "KIMG", "WEIGHT", "FLOAT", "auto|R1"), "0.5")
-SAMPLES |= dict.fromkeys(("PATH", "CKPT", "CKPT|NAME"), "x") | {"auto|cpu|cuda|mps": "cpu"}
+SAMPLES |= (
+    dict.fromkeys(("PATH", "CKPT", "CKPT|NAME"), "x")
+    | {"auto|cpu|cuda|mps": "cpu"}
+    | {"auto|none|kid,fid,pr": "kid,fid"}
+)
 
 
 @pytest.mark.parametrize("name", ["dataset", "finetune"])

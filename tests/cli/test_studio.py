@@ -252,7 +252,7 @@ SAMPLES = dict.fromkeys(("N", "N [N ...]", "INT", "PX", "VARIANCE", "D"), "3")
 SAMPLES |= dict.fromkeys(("PSI", "WEIGHT", "SHARE", "FLOAT", "OCTAVES", "0.5,0.7", "0.5,1,1.5"), "0.5")
 SAMPLES |= dict.fromkeys(("PATH", "FILE", "FILE.csv", "FILE.npz", "OUT.pt", "OUT.mp4", "TEXT", "STR", "NAME|FILE"), "x")
 SAMPLES |= {"N|FILE|NAME [...]": "smile", "-3..3 [...]": "2", "FOLDER": "x", "DIRECTION:AMOUNT [...]": "smile:1"}
-SAMPLES |= {"1-8,42": "1-3", "0:1,8:0.5": "0:1", "0-3 [4-7 ...]": "0-1", "all|0-3,7": "0-1"}
+SAMPLES |= {"1-8,42": "1-3", "0:1,8:0.5": "0:1", "0-3 [4-7 ...]": "0-1", "all|0-3,7": "0-1", "NAME[,NAME]": "A,B"}
 
 
 @pytest.mark.parametrize("name", STUDIO)

@@ -24,7 +24,9 @@ def test_each_command_parses(line):
 
 def test_every_command_of_the_studio_is_shown():
     shown = {line.split()[1] for line in LINES}
-    assert shown == set("align detect generate mix morph blend project toonify sefa edit styleclip nada one".split())
+    assert shown == set(
+        "align detect curate generate mix morph blend project toonify sefa edit styleclip nada one".split()
+    )
 
 
 def test_flags_that_the_page_names_are_there(command):

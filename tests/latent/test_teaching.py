@@ -14,7 +14,7 @@ from vtoon.errors import VtoonError
 from vtoon.faces.detect import FaceDetector
 from vtoon.latent.one_shot import OneShotOptions, find_features, learn_style, swapped_rows
 from vtoon.latent.sampler import load_sampler
-from vtoon.latent.text import NadaOptions, OpenClip, move_generator, move_latent, strengthened
+from vtoon.latent.text import Chorus, NadaOptions, OpenClip, move_generator, move_latent, strengthened
 from vtoon.latent.toonify import check_pair, put_back
 from vtoon.weights.perceptual import STAND_IN
 
@@ -50,6 +50,18 @@ def test_two_texts_teach_the_generator_and_leave_mapping_and_colours_layers(low,
     assert len({name.split(".conv.")[0] for name in changed(low, one_layer)}) == 1
     with pytest.raises(VtoonError, match="mean the same"):
         move_generator(low, scorer, NadaOptions("red", "red", steps=1))
+
+
+def test_two_scorers_have_the_same_say(low, scorer):
+    class Louder:
+        embed_images = staticmethod(lambda images: 100 * scorer.embed_images(images))
+        embed_texts = staticmethod(lambda texts: 100 * scorer.embed_texts(texts))
+
+    both = Chorus([scorer, Louder()])
+    codes = low.latents([1])
+    one, two = (move_latent(low, codes, "red", s, steps=5, lr=0.1, l2_lambda=0.0) for s in (scorer, both))
+    assert both.embed_texts(["red"]).shape[1] == 2 * scorer.embed_texts(["red"]).shape[1]
+    assert redness(low.draw(two)) > redness(low.draw(codes)) and (one - two).norm() < 0.2 * (one - codes).norm()
 
 
 def test_clip_that_is_not_here_is_one_line(monkeypatch):

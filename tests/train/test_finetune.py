@@ -16,7 +16,6 @@ from vtoon.train import freeze
 from vtoon.train.dataset import Dataset
 from vtoon.train.faces import EYES_APART, EYES_HIGH, TripletTerm, aligned_matrix
 from vtoon.train.lessons import FinetuneOptions
-from vtoon.train.quality import Quality, kid
 from vtoon.train.recipes.finetune import StyleGANFinetune
 from vtoon.train.trainer import TrainOptions, fit, parts_of
 from vtoon.weights.generators import load_generator
@@ -280,14 +279,6 @@ def test_eyes_of_aligned_pictures_come_where_the_embedding_looks():
             eye = torch.tensor([(0.5 + side * EYES_APART / 2) * size, EYES_HIGH * size, 1.0])
             wanted = (torch.tensor(corners).mean(0) + 0.25) / 1.5 * 150
             assert (matrix @ eye - wanted).abs().max() < 0.2
-
-
-def test_kid_is_about_zero_for_the_same_and_grows_with_the_distance(packed):
-    rng = torch.Generator().manual_seed(0)
-    a, b = torch.randn(2, 300, 8, generator=rng)
-    assert abs(kid(a, b)) < 0.05 < kid(a, b + 0.5) < kid(a, b + 1)
-    quality = Quality(Dataset(packed, SIZE), torch.device("cpu"), ("KID by colours", lambda x: x.mean((2, 3))))
-    assert quality.count == 10 and quality(nets()[0]) == quality(nets()[0]) > 0
 
 
 # What a training starts from

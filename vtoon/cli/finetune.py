@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
 from vtoon.cli.common import Flag, Talk, show_notices
+from vtoon.cli.finetune_names import PublishedNames
 from vtoon.errors import VtoonError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Augmentation:
     """The chance p of changes follows how sure the discriminator is; is fixed; is zero."""
     target: Annotated[float, arg(aliases=["--ada_target"], metavar="SHARE")] = 0.6
     """How sure, of ada."""
-    p: Annotated[float, arg(aliases=["--augment_p"], metavar="SHARE")] = 0.0
+    p: Annotated[float, arg(aliases=["--augment_p", "--initstrength"], metavar="SHARE")] = 0.0
     """The chance at the start, or for good with --aug fixed."""
     ada_kimg: Annotated[float | None, arg(metavar="KIMG", help_behavior_hint="(default: 100, from nothing 500)")] = None
     """Thousand pictures in which p can go from 0 to 1."""
@@ -67,7 +68,7 @@ class Keeping:
     """A generator whose persons are kept, for example of photos."""
     negative: Annotated[str | None, arg(metavar="CKPT", help_behavior_hint="")] = None
     """A generator that draws them too strange."""
-    last_g: Annotated[int, arg(name="freezeG", metavar="N", help_behavior_hint="")] = -1
+    last_g: Annotated[int, arg(name="freezeG", aliases=["--finetune_loc"], metavar="N", help_behavior_hint="")] = -1
     """As Cartoon-StyleGAN counts: only the generator's last N blocks are taught."""
     last_d: Annotated[int, arg(name="freezeD", metavar="N", help_behavior_hint="")] = -1
     """As Cartoon-StyleGAN counts: only the discriminator's last N blocks and its end are taught."""
@@ -130,51 +131,61 @@ class Finetune:
     """Of the path length penalty (default: 2 from nothing; off for a resumed model)."""
     ema_kimg: Annotated[float | None, arg(metavar="KIMG", help_behavior_hint="")] = None
     """The average forgets half after so many (default: batch 10 / 32)."""
-    metrics: Literal["auto", "kid", "none"] = "auto"
-    """With each snapshot, the KID to the pictures: by Inception where torchmetrics and its weights are here, else by
-    the face embedding, which it then says; auto leaves it out where neither can be."""
+    metrics: Annotated[str, arg(metavar="auto|none|kid,fid,pr")] = "auto"
+    """With each snapshot, how near it is to the pictures: KID, FID, precision and recall, of at most 1000 pictures; by
+    Inception where its weights are here, else by the face embedding, which it then says. auto is all three, and
+    nothing where neither can be; StyleGAN2-ADA's names (fid50k_full) are taken."""
     preview: Count = None
     """Steps between two preview sheets (default: one each tick)."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     keeping: Keeping = field(default_factory=Keeping)
     machine: Machine = field(default_factory=Machine)
+    names: PublishedNames = field(default_factory=PublishedNames)
     messages: Talk = field(default_factory=Talk)
 
     def run(self) -> None:
-        from vtoon.train.distributed import init_distributed, is_main, leave_distributed
-        from vtoon.train.trainer import TrainOptions, fit
+        from vtoon.train.distributed import init_distributed, leave_distributed
 
         show_notices(self.messages)
-        self._check()
+        meant = replace(self, **self.names.settings(self))
+        meant._check()
         device = init_distributed(_device(self.machine.device))
         try:
-            recipe, start = self._recipe(device)
-            images = recipe.options.images
-            steps, tick = max(1, round(1000 * self.kimg / images)), max(1, round(1000 * KIMG_PER_TICK / images))
-            options = TrainOptions(
-                self.outdir,
-                steps,
-                log_every=max(1, min(tick // 4, 50)),
-                preview_every=self.preview or tick,
-                save_every=self.snap * tick,
-                accumulate=self.machine.accumulate,
-                previews="preview_{step:06d}.png",
-                start=start,
-                minutes=self.minutes,
-                images=images,
-            )
-            done = fit(recipe, options)
-            main = is_main()
+            meant._fit(device)
         finally:
             leave_distributed()
-        if main and not self.messages.quiet:
+
+    def _fit(self, device: str) -> None:
+        from vtoon.train.distributed import is_main
+        from vtoon.train.trainer import TrainOptions, fit
+
+        recipe, start = self._recipe(device)
+        images = recipe.options.images
+        steps, tick = max(1, round(1000 * self.kimg / images)), max(1, round(1000 * KIMG_PER_TICK / images))
+        options = TrainOptions(
+            self.outdir,
+            steps,
+            log_every=max(1, min(tick // 4, 50)),
+            preview_every=self.preview or tick,
+            save_every=self.snap * tick,
+            accumulate=self.machine.accumulate,
+            previews="preview_{step:06d}.png",
+            start=start,
+            minutes=self.minutes,
+            images=images,
+        )
+        done = fit(recipe, options)
+        if is_main() and not self.messages.quiet:
             name = f"network-snapshot-{recipe.kimg(done):06d}.pt"
             end = "" if done >= steps else "; the same command goes on"
             print(f"{self.outdir / name}: {done * images / 1000:.1f} of {self.kimg:g} kimg{end}")
 
     def _check(self) -> None:
         """Raises VtoonError for numbers that cannot be, before anything is read."""
+        from vtoon.train.quality import read_metrics
+
         a, k = self.augmentation, self.keeping
+        read_metrics(self.metrics)
         if self.data is None:
             raise VtoonError("name the pictures: --data PATH, a folder, .zip, LMDB or packed .npy")
         if self.batch < 1 or self.snap < 1 or not 0 < self.kimg <= 10**6 or not 0 < self.lr < 1:
@@ -185,9 +196,10 @@ class Finetune:
         if not 1 <= self.machine.accumulate <= self.batch or self.batch % self.machine.accumulate:
             raise VtoonError(f"accumulate is {self.machine.accumulate}; it must divide the batch, {self.batch}")
         path = self.path_regularize if self.path_regularize is not None else float(self.resume is None)
-        if path and self.machine.accumulate > max(1, self.batch // 2):
-            most = f"it can be up to {max(1, self.batch // 2)}, or give --path_regularize 0"
-            raise VtoonError(f"accumulate is {self.machine.accumulate}; path lengths are of half a batch: {most}")
+        paying = max(1, self.batch // self.names.path_batch_shrink)
+        if path and self.machine.accumulate > paying:
+            most = f"it can be up to {paying}, or give --path_regularize 0"
+            raise VtoonError(f"accumulate is {self.machine.accumulate}; path lengths are of part of a batch: {most}")
         for name, value in (("target", a.target), ("p", a.p), ("mixing", self.mixing)):
             if not 0 <= value <= 1:
                 raise VtoonError(f"{name} is {value:g}; it must be 0 to 1")
@@ -265,11 +277,14 @@ class Finetune:
             lr=self.lr,
             mixing=self.mixing,
             path_weight=path,
+            path_shrink=self.names.path_batch_shrink,
+            d_every=self.names.d_reg_every,
+            g_every=self.names.g_reg_every,
             ema_kimg=self.ema_kimg,
             ema_rampup=0.05 if new else None,
             ada_target=a.target if a.aug == "ada" else None,
             ada_p=0.0 if a.aug == "noaug" else a.p,
-            ada_kimg=(500 if new else 100) if a.ada_kimg is None else a.ada_kimg,
+            ada_kimg=self._ada_kimg(new),
             augpipe="" if a.aug == "noaug" else a.augpipe,
             mirror=a.mirror,
             freeze_g=blocks_left(net, k.last_g) if k.last_g >= 0 else k.freeze_g,
@@ -284,6 +299,11 @@ class Finetune:
             dtype=pick_dtype(m.amp, device, half=torch.bfloat16),
         )
 
+    def _ada_kimg(self, new: bool) -> float:
+        if self.augmentation.ada_kimg is not None:
+            return self.augmentation.ada_kimg
+        return (500 if new else 100) if self.names.ada_length is None else self.names.ada_length / 1000
+
     def _extra(self, net: Generator, device: torch.device) -> dict:
         if not self.keeping.triplet:
             return {}
@@ -295,15 +315,15 @@ class Finetune:
 
     def _measure(self, data: Dataset, device: torch.device) -> object:
         from vtoon.train.distributed import is_main
+        from vtoon.train.quality import Quality, read_metrics
 
-        if self.metrics == "none" or not is_main():
+        metrics = read_metrics(self.metrics)
+        if not metrics or not is_main():
             return None
-        from vtoon.train.quality import Quality
-
         try:
-            return Quality(data, device)
+            return Quality(data, device, metrics)
         except VtoonError:
-            if self.metrics == "kid":
+            if self.metrics != "auto":
                 raise
             return None
 

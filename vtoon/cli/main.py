@@ -12,6 +12,7 @@ from vtoon.cli.bench import Bench
 from vtoon.cli.blend import Blend
 from vtoon.cli.common import Talk, guard
 from vtoon.cli.convert import Convert
+from vtoon.cli.curate import Curate
 from vtoon.cli.dataset import Dataset
 from vtoon.cli.dual import Dual
 from vtoon.cli.edit import Edit
@@ -23,6 +24,7 @@ from vtoon.cli.live import Live
 from vtoon.cli.parse import Parse
 from vtoon.cli.project import Project, Toonify
 from vtoon.cli.sefa import Sefa
+from vtoon.cli.serve import Serve
 from vtoon.cli.styles import Styles
 from vtoon.cli.stylize import Stylize
 from vtoon.cli.teach import Nada, One, Styleclip
@@ -32,6 +34,7 @@ from vtoon.cli.web import Web
 COMMANDS = {
     "stylize": Stylize,
     "web": Web,
+    "serve": Serve,
     "live": Live,
     "styles": Styles,
     "inspect": Inspect,
@@ -41,6 +44,7 @@ COMMANDS = {
     "export": Export,
     "align": Align,
     "detect": Detect,
+    "curate": Curate,
     "generate": Generate,
     "blend": Blend,
     "project": Project,
@@ -75,4 +79,5 @@ def main(args: list[str] | None = None) -> None:
         config=(tyro.conf.OmitArgPrefixes,),
     )
     talk = getattr(command, "messages", Talk())
-    sys.exit(guard(command.run, talk.verbose))
+    told = {"when_stopped": command.when_stopped} if hasattr(command, "when_stopped") else {}
+    sys.exit(guard(command.run, talk.verbose, **told))

@@ -21,15 +21,20 @@ if TYPE_CHECKING:
 class Clip:
     """Which CLIP model reads texts and pictures (extra [text])."""
 
-    clip_model: str = "ViT-B-32"
-    """OpenCLIP's name of the architecture."""
+    clip_model: Annotated[str, arg(metavar="NAME[,NAME]")] = "ViT-B-32"
+    """OpenCLIP's name of the architecture; StyleGAN-NADA's own takes two: ViT-B-32,ViT-B-16."""
     clip_weights: Annotated[str, arg(metavar="NAME|FILE")] = "openai"
-    """OpenCLIP's name of the weights, which are fetched once, or a file."""
+    """OpenCLIP's name of the weights, which are fetched once, or a file; for two models one or two, with a comma."""
 
     def scorer(self, device: object) -> Scorer:
-        from vtoon.latent.text import OpenClip
+        from vtoon.latent.text import Chorus, OpenClip
 
-        return OpenClip(self.clip_model, self.clip_weights, device)
+        models, weights = self.clip_model.split(","), self.clip_weights.split(",")
+        weights = weights * len(models) if len(weights) == 1 else weights
+        if len(weights) != len(models):
+            raise VtoonError(f"clip_model names {len(models)} and clip_weights {len(weights)}; give one of each")
+        found = [OpenClip(*pair, device) for pair in zip(models, weights, strict=True)]
+        return found[0] if len(found) == 1 else Chorus(found)
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,14 @@ from vtoon.faces.align import align_face, align_quad
 from vtoon.faces.detect import FaceDetector
 from vtoon.faces.drawn import Detector, search
 from vtoon.faces.landmarks import FacePose
-from vtoon.image import load_image, save_image
+from vtoon.image import REMOVED, load_image, save_image
 from vtoon.latent.frames import FrameChooser
 from vtoon.system.target import Target
 from vtoon.video import VideoReader, sniff_kind
 
 FILLS = 0.75  # of a picture's shorter side: from here on it is a picture of one face
+ALREADY = "there already"  # a reason to write nothing
+FEW = 8  # pictures that are looked at sooner than processes have started
 AHEAD = 4  # pictures waiting for each process
 
 
@@ -123,8 +125,8 @@ def align_all(
 ) -> list[Row]:
     """Align every face of the inputs into the folder `target`; a report row for each face and each miss.
 
-    `processes`: None for one a CPU core, 1 for none but this. What cannot be read is a row, not the end. What lies in
-    `target` already, from an earlier run, is no input.
+    `processes`: None for one a CPU core, and of few pictures none but this; 1 for none but this. What cannot be read is
+    a row, not the end. What lies in `target` already, from an earlier run, is no input.
     """
     sources = [source for source in find_sources(inputs) if target.resolve() not in Path(source).resolve().parents]
     if not sources:
@@ -136,7 +138,9 @@ def align_all(
     videos = any(sniffed(source) == "video" for source in sources)
     rows: list[Row] = []
     tasks = ((picture, target, options) for picture in _pictures(sources, options, rows))
-    processes = 1 if len(sources) == 1 and not videos else processes or os.cpu_count() or 1
+    if not videos and (len(sources) == 1 or (processes is None and len(sources) <= FEW)):
+        processes = 1
+    processes = processes or os.cpu_count() or 1
     for done, found in enumerate(_mapped(tasks, processes), start=1):
         rows += found
         progress(done, None if videos else len(sources))
@@ -225,7 +229,9 @@ def _aligned(
         small = measured(side, image) < options.min_size
         reason = f"smaller than {options.min_size} px (its square is {side} px)" if small else ""
         if not reason and path.exists() and not options.overwrite:
-            reason = f"{path.name} is there already"
+            reason = f"{path.name} is {ALREADY}"
+        if not reason and (target / REMOVED / path.name).exists() and not options.overwrite:
+            reason = f"{path.name} was {REMOVED}"
         if not reason:
             save_image(path, align_face(image, face, options.size))
         yield Row(picture.source, picture.frame, "" if reason else path.name, reason, way, side, *corners)

@@ -10,6 +10,7 @@ import numpy as np
 SIGNATURE = 32  # px, side of the grey miniature by which frames are compared
 ALIKE = 3.0  # levels, mean difference of two miniatures under which frames are near-duplicates
 REMEMBERED = 200  # kept frames that a new one is compared with: a scene comes back
+DUPLICATE, BLURRED = "near-duplicate of a frame before", "blurred"  # reasons to refuse one
 SHARP_SIDE = 512  # px, long side at which sharpness is measured
 
 
@@ -25,9 +26,9 @@ class FrameChooser:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         small = cv2.resize(grey, (SIGNATURE, SIGNATURE), interpolation=cv2.INTER_AREA).astype(np.float32)
         if any(np.abs(small - other).mean() < ALIKE for other in self._seen):
-            return "near-duplicate of a frame before"
+            return DUPLICATE
         if (sharpness := laplacian_variance(grey)) < self._sharp:
-            return f"blurred (variance of the Laplacian {sharpness:.0f}, under {self._sharp:g})"
+            return f"{BLURRED} (variance of the Laplacian {sharpness:.0f}, under {self._sharp:g})"
         self._seen.append(small)
         return ""
 

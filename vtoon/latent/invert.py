@@ -24,19 +24,19 @@ from vtoon.weights.perceptual import load_perceptual
 ENCODER_SIZE = 256  # px
 
 
-def face_of(path: str | Path, image: np.ndarray | None = None) -> tuple[np.ndarray, Landmarks]:
-    """A picture, uint8 [H, W, 3], and its largest face. Raises VtoonError where it shows none."""
-    image = load_image(path)[0] if image is None else image
+def face_of(path: str | Path, hint: str = "") -> tuple[np.ndarray, Landmarks]:
+    """A picture, uint8 [H, W, 3], and its largest face. Raises VtoonError where it shows none; `hint`: what to do."""
+    image = load_image(path)[0]
     faces, _ = search(FaceDetector(), image)
     if not faces:
-        raise VtoonError(f"{path}: no face was found; if it is aligned already, add --no-align")
+        raise VtoonError(f"{path}: no face was found{hint}")
     return image, faces[0]
 
 
 def aligned(path: str | Path, size: int, align: bool = True) -> np.ndarray:
     """What is projected of a picture, uint8 [size, size, 3]: its largest face aligned, or the middle square of it."""
     if align:
-        return align_face(*face_of(path), size)
+        return align_face(*face_of(path, "; if it is aligned already, add --no-align"), size)
     image = load_image(path)[0]
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2

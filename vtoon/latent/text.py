@@ -70,6 +70,19 @@ class OpenClip:
         return self._net.encode_text(self._words(list(texts)).to(self._device))
 
 
+class Chorus:
+    """Several scorers as one, whose points are theirs side by side: each has the same say."""
+
+    def __init__(self, scorers: Sequence[Scorer]) -> None:
+        self.scorers = tuple(scorers)
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        return torch.cat([F.normalize(scorer.embed_images(images), dim=1) for scorer in self.scorers], 1)
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        return torch.cat([F.normalize(scorer.embed_texts(texts), dim=1) for scorer in self.scorers], 1)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Others' loggers say every failed attempt twice; what comes of it is said once, by us."""

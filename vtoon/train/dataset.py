@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from vtoon.errors import VtoonError, needs_extra
-from vtoon.image import IMAGE_SUFFIXES, load_image
+from vtoon.image import IMAGE_SUFFIXES, image_files, load_image
 from vtoon.train.distributed import rank, world_size
 
 log = logging.getLogger("vtoon")
@@ -47,11 +47,11 @@ class Source(Protocol):
 
 
 class FolderSource:
-    """Image files, in folders below, too."""
+    """Image files, in folders below, too; without what `vtoon curate` has removed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+        self.files = image_files(path)
         if (path / "dataset.json").is_file():
             _labels((path / "dataset.json").read_text(), path)
 

@@ -92,7 +92,7 @@ def _write_zip(source: Source, out: Path, size: int, quality: int, overwrite: bo
         _some(count, source)
         target.commit()
     except OSError as error:
-        raise VtoonError(f"{out}: cannot be written ({error.strerror or error})") from None
+        raise VtoonError(f"{out}: cannot be written ({error.strerror or 'is the disk full?'})") from None
     finally:
         target.discard()
     return count
@@ -108,7 +108,7 @@ def _write_packed(source: Source, out: Path, size: int, overwrite: bool, watch: 
             np.save(file, np.stack(made))
         target.commit()
     except OSError as error:
-        raise VtoonError(f"{out}: cannot be written ({error.strerror or error})") from None
+        raise VtoonError(f"{out}: cannot be written ({error.strerror or 'is the disk full?'})") from None
     finally:
         target.discard()
     return len(made)

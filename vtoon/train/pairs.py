@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vtoon.errors import VtoonError
-from vtoon.image import PHOTO_SUFFIXES, load_image
+from vtoon.image import PHOTO_SUFFIXES, image_files, load_image
 from vtoon.models.face_net import PARTS, POOL
 from vtoon.train.looks.regions import Face
 from vtoon.train.looks.tone import to_bytes
@@ -152,7 +152,7 @@ def load_faces(folder: Path) -> FaceSheets | None:
 
 def prepare_faces(folders: Sequence[Path], cache: Path) -> FaceSheets:
     """Find the face in every picture of the folders and put it on a sheet; done once, kept under `cache`."""
-    files = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
+    files = sorted(p for folder in folders for p in image_files(Path(folder), PHOTO_SUFFIXES))
     if not files:
         raise VtoonError(f"{', '.join(map(str, folders))}: no picture; a training set needs folders of portraits")
     folder = cache_folder(cache, files)

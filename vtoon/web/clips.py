@@ -79,16 +79,21 @@ def safe_name(name: str) -> str:
     return (stem[:80] or "clip") + suffix[:10]
 
 
-def open_clip(path: Path, kind: str) -> Clip:
-    """Describe a file. `kind`: "video" | "image". Raises VtoonError where it is another, or cannot be read."""
+def described(path: Path) -> MediaInfo:
+    """What a file is. Raises VtoonError, without folders in it, where it cannot be read or only names other files."""
     with path.open("rb") as file:
         start = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(PLAYLISTS):
-        raise VtoonError(f"{path.name}: a list that names other files, not a {kind}; give the file itself")
+        raise VtoonError(f"{path.name}: a list that names other files; give the file itself")
     try:
-        info = probe(path)
+        return probe(path)
     except VtoonError as error:
         raise VtoonError(str(error).replace(str(path), path.name)) from None
+
+
+def open_clip(path: Path, kind: str) -> Clip:
+    """Describe a file. `kind`: "video" | "image". Raises VtoonError where it is another, or cannot be read."""
+    info = described(path)
     if info.kind != kind:
         other = "Pictures" if info.kind == "image" else "Video"
         raise VtoonError(f"{path.name}: the content is a {info.kind}, not a {kind}; it belongs to the tab {other}")

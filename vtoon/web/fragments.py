@@ -9,13 +9,13 @@ from vtoon.web.jobs import CANCELLED, FAILED, WAITING, Job
 from vtoon.web.strings import Words, duration
 
 
-def header(words: Words, others: Sequence[tuple[str, str]]) -> str:
+def header(words: Words, others: Sequence[tuple[str, str]], tagline: str = "tagline") -> str:
     """Name and tagline, and the way to the page in other languages: (language, address)."""
     links = "".join(
         f'<a href="{escape(address)}" lang="{lang}" hreflang="{lang}">{escape(Words(lang)("language"))}</a>'
         for lang, address in others
     )
-    return f'<header class="vt-head"><h1>vtoon</h1><p>{escape(words("tagline"))}</p><nav>{links}</nav></header>'
+    return f'<header class="vt-head"><h1>vtoon</h1><p>{escape(words(tagline))}</p><nav>{links}</nav></header>'
 
 
 def card(title: str, facts: str) -> str:

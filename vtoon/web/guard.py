@@ -49,13 +49,13 @@ class Guard:
             path = path[len(self.root_path) :]
         if scope["type"] != "http" or not OPEN.fullmatch(path) or ".." in path:
             if scope["type"] == "http":
-                await _drain(receive)
+                await drain(receive)
             await answer(send, 404, "not found")
             return
         session, fresh = self.sessions.find(_cookie(scope)), False
         if session is None:
             if scope["method"] not in ("GET", "HEAD") or path.startswith("/files/"):
-                await _drain(receive)
+                await drain(receive)
                 await answer(send, 403, "no session: open the page first")
                 return
             if fresh := _is_page(path):
@@ -74,26 +74,12 @@ class Guard:
         length = dict(scope["headers"]).get(b"content-length", b"0")
         room = min(self.max_bytes, SHARE * self.max_bytes - session.used())
         if not length.isdigit() or int(length) > room:
-            await _drain(receive)
+            await drain(receive)
             await answer(send, 413, f"larger than {self.max_bytes >> 20} MB (--max_mb), or too much in this session")
             return
-        received, answers = 0, []
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > room:
-                raise TooMuch
-            return message
-
-        async def noted(message: Message) -> None:
-            answers.append(message)
-
-        with contextlib.suppress(TooMuch):
-            await self.app(scope, counted, noted)
-        if received > room:  # whatever the page has answered to that
-            await _drain(receive)
+        answers = await within(self.app, scope, receive, room)
+        if answers is None:
+            await drain(receive)
             await answer(send, 413, f"larger than {self.max_bytes >> 20} MB (--max_mb)")
             return
         session.uploads.update(_paths(b"".join(message.get("body", b"") for message in answers)))
@@ -101,7 +87,28 @@ class Guard:
             await send(message)
 
 
-async def _drain(receive: Receive) -> None:
+async def within(app: Callable, scope: dict, receive: Receive, room: int) -> list[Message] | None:
+    """An application's answer to a request of at most `room` bytes, held back; None where more came, whatever the
+    application has answered to that."""
+    received, answers = 0, []
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > room:
+            raise TooMuch
+        return message
+
+    async def noted(message: Message) -> None:
+        answers.append(message)
+
+    with contextlib.suppress(TooMuch):
+        await app(scope, counted, noted)
+    return None if received > room else answers
+
+
+async def drain(receive: Receive) -> None:
     """Take some more of what is sent: who is hung up on in the middle does not read the answer."""
     taken, more = 0, True
     while more and taken < DRAINED:

@@ -48,8 +48,11 @@ class Serving:
                 raise VtoonError(f"{name} is {value}; it must be more than 0")
 
 
+Build = Callable[[Context, str], gr.Blocks]  # the page of one language
+
+
 @contextlib.contextmanager
-def serving(how: Serving):
+def serving(how: Serving, build: Build = page.build):
     """The ASGI application, and its Context, for the time of the block; then nothing of anybody is left."""
     sessions = Sessions()
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.uploads)
@@ -57,13 +60,13 @@ def serving(how: Serving):
     queue = Queue(how.limits.queue)
     context = Context(sessions, Models(how.device), queue, how.limits, how.root_path)
     try:
-        yield application(context, how.auth), context
+        yield application(context, how.auth, build), context
     finally:
         queue.close()
         sessions.close()
 
 
-def application(context: Context, auth: str | None = None) -> Callable:
+def application(context: Context, auth: str | None = None, build: Build = page.build) -> Callable:
     """Everything that answers."""
 
     @contextlib.asynccontextmanager
@@ -89,7 +92,7 @@ def application(context: Context, auth: str | None = None) -> Callable:
         return RedirectResponse(f"{context.root_path.rstrip('/')}/{language}/", headers={"vary": "accept-language"})
 
     for language in LANGUAGES:
-        blocks = page.build(context, language)
+        blocks = build(context, language)
         app = gr.mount_gradio_app(
             app,
             blocks,
@@ -141,10 +144,10 @@ def listen(host: str, port: int) -> socket.socket:
     return place
 
 
-def serve(how: Serving, ready: Callable[[str], None], log_level: str = "critical") -> None:
+def serve(how: Serving, ready: Callable[[str], None], log_level: str = "critical", build: Build = page.build) -> None:
     """Serve until Ctrl-C or SIGTERM. `ready` gets the address once it answers; `log_level` is uvicorn's."""
     place = listen(how.host, how.port)
-    with place, serving(how) as (app, _):
+    with place, serving(how, build) as (app, _):
         config = uvicorn.Config(app, log_level=log_level, timeout_graceful_shutdown=1, lifespan="on")
         server = uvicorn.Server(config)
         host = "localhost" if how.host in ("0.0.0.0", "::") else how.host

@@ -26,8 +26,19 @@ BASES = {  # names that people give to --resume and the like, and the file they 
     "lsundog256": "lsundog256.pkl",
 }
 BASE_FOLDER = Path("checkpoint")
+ADA = {  # what StyleGAN2-ADA calls the files of its --resume names
+    "ffhq256.pkl": "ffhq-res256-mirror-paper256-noaug.pkl",
+    "ffhq512.pkl": "ffhq-res512-mirror-stylegan2-noaug.pkl",
+    "celebahq256.pkl": "celebahq-res256-mirror-paper256-kimg100000-ada-target0.5.pkl",
+    "lsundog256.pkl": "lsundog-res256-paper256-kimg100000-noaug.pkl",
+}
 WHERE = {  # what else is asked for by its published name, and who has it
     "stylegan2-ffhq-config-f.pt": "it is NVIDIA's FFHQ model in rosinality's layout, linked from VToonify's README",
+    **{
+        name: f"it is {file}, one of the transfer-learning source nets of NVIDIA's StyleGAN2-ADA; put it there under "
+        "either name"
+        for name, file in ADA.items()
+    },
     "generator.pt": "it is DualStyleGAN's file of a style, linked from its README",
     "generator-pretrain.pt": "vtoon dual pretrain makes it",
     "finetune-000600.pt": "it is DualStyleGAN's fine-tuned StyleGAN2 of a style, linked from its README",
@@ -93,7 +104,9 @@ def base_file(source: str | Path) -> Path:
     path = Path(source)
     if path.exists() or str(source) not in BASES:
         return _there(path)
-    return _there(BASE_FOLDER / BASES[str(source)])
+    name = BASES[str(source)]
+    published = BASE_FOLDER / ADA.get(name, name)
+    return published if published.is_file() else _there(BASE_FOLDER / name)
 
 
 def _there(path: Path) -> Path:

@@ -294,9 +294,10 @@ class StyleGANFinetune:
         save_snapshot(folder / f"{name}.pt", parts, mean, step, self.about)
         if self.measure is not None:
             found = self.measure(self.ema.module)
-            print(f"{name}: {self.measure.name} {found:.4g} ({self.measure.count} pictures)", flush=True)
+            said = ", ".join(f"{key.split(' by ')[0]} {value:.4g}" for key, value in found.items())
+            print(f"{name}: {said} by {self.measure.features.name} ({self.measure.count} pictures)", flush=True)
             with (folder / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps({"snapshot": name, "step": step, self.measure.name: found}) + "\n")
+                file.write(json.dumps({"snapshot": name, "step": step, **found}) + "\n")
 
     def close(self) -> None:
         self.data.close()
