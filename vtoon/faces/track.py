@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import cv2
@@ -72,6 +72,10 @@ class FaceTracker:
 
     def track(self, frames: Iterator[Frame]) -> Iterator[TrackedFrame]:
         """One TrackedFrame for each Frame, in order, at once: nothing is buffered. Faces are biggest first."""
+        tracked = self._all(frames)
+        return largest_only(tracked) if self._faces == "largest" else tracked
+
+    def _all(self, frames: Iterator[Frame]) -> Iterator[TrackedFrame]:
         shot_starts = CutDetector()
         shot: _Shot | None = None
         for frame in frames:
@@ -79,10 +83,16 @@ class FaceTracker:
             if cut or shot is None:
                 first_number = shot.next_number if shot else 0
                 shot = _Shot(self._detector, self._follower, self._hold, self._look_every, first_number)
-            tracks = shot.advance(frame)
-            if self._faces == "largest":
-                tracks = [shot.largest(tracks)] if tracks else []
-            yield TrackedFrame(frame, tuple(track.face for track in tracks), cut)
+            yield TrackedFrame(frame, tuple(track.face for track in shot.advance(frame)), cut)
+
+
+def largest_only(tracked: Iterator[TrackedFrame]) -> Iterator[TrackedFrame]:
+    """Of every frame the biggest face alone, the same one as long as it lasts."""
+    chosen: int | None = None
+    for frame in tracked:
+        faces = sorted(frame.faces, key=lambda face: face.track != chosen)[:1]  # stable: else the biggest is first
+        chosen = faces[0].track if faces else chosen
+        yield replace(frame, faces=tuple(faces))
 
 
 class _Shot:
@@ -96,7 +106,6 @@ class _Shot:
         self._frames = 0  # since the last search
         self._wide = self._thorough = None  # s, when it was last looked that hard
         self._effort = QUICK  # of the last search
-        self._chosen: int | None = None  # number of the largest face
 
     def advance(self, frame: Frame) -> list[_Track]:
         """Move every track into this frame, look for new faces, drop the lost: the tracks, biggest first."""
@@ -113,12 +122,6 @@ class _Shot:
         self._drop_doubles()
         self._tracks.sort(key=lambda track: -track.pose.side)
         return list(self._tracks)
-
-    def largest(self, tracks: list[_Track]) -> _Track:
-        """The biggest face, the same one as long as it lasts."""
-        chosen = next((track for track in tracks if track.number == self._chosen), tracks[0])
-        self._chosen = chosen.number
-        return chosen
 
     def _due(self) -> bool:
         """Every few frames, and at once where a face was lost or a new one waits for its second look."""
