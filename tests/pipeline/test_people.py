@@ -19,6 +19,8 @@ from vtoon.types import Frame, Landmarks, TrackedFace, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter
 from vtoon.video.part import Part
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
 def pair(portrait):

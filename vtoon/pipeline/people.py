@@ -115,18 +115,20 @@ class People:
             kept = tuple(face for face in frame.faces if self._who(frame.frame, time, face) is None)
             yield replace(frame, faces=kept)
 
-    def alone(self, frame: Frame, faces: Sequence[Landmarks]) -> list[Place | None]:
+    def alone(
+        self, image: np.ndarray, faces: Sequence[Landmarks], time: Fraction | None = Fraction(0)
+    ) -> list[Place | None]:
         """Of each face of a single picture: the place that pointed at this person, if one did."""
         self._tracks = {}
-        return [self._who(frame, _time(frame), TrackedFace(i, landmarks)) for i, landmarks in enumerate(faces)]
+        return [self._who(Frame(image), time, TrackedFace(i, landmarks)) for i, landmarks in enumerate(faces)]
 
-    def _who(self, frame: Frame, time: Fraction, face: TrackedFace) -> Place | None:
+    def _who(self, frame: Frame, time: Fraction | None, face: TrackedFace) -> Place | None:
         track = self._tracks.setdefault(face.track, _Track())
         if not track.sure:
             self._decide(track, frame, time, face)
         return track.place
 
-    def _decide(self, track: _Track, frame: Frame, time: Fraction, face: TrackedFace) -> None:
+    def _decide(self, track: _Track, frame: Frame, time: Fraction | None, face: TrackedFace) -> None:
         here = self._by_place(time, face.landmarks)
         if here:
             track.place, track.sure = here[0], True
@@ -135,13 +137,13 @@ class People:
             track.place = self._by_look(np.mean(track.looks, 0))
         track.frames += 1
 
-    def _by_place(self, time: Fraction, face: Landmarks) -> list[Place | None]:
+    def _by_place(self, time: Fraction | None, face: Landmarks) -> list[Place | None]:
         """Of the frame that was pointed at: whose place this is, if anybody's."""
         pose = FacePose.of(face.points)
         overlaps = [
             (pose.overlap(FacePose.of(seen.faces[i].points)), place)
             for seen, i, place in self._known
-            if seen.time == time
+            if seen.time is not None and seen.time == time
         ]
         best = max(overlaps, key=lambda found: found[0], default=(0.0, None))
         return [best[1]] if best[0] > SAME_PLACE else []

@@ -198,7 +198,7 @@ class Stylizer:
         chosen, image = StylizeOptions(**options), as_image(image)
         engine = self.engine(chosen)  # a style that does not exist is told before the search
         found, people = FaceDetector().detect(image), meet(chosen.skip_faces, lambda seconds: Frame(image))
-        found = wanted(found, Frame(image), chosen, people)
+        found = wanted(found, image, chosen, people)
         return self.draw_faces(image, found, chosen, engine), len(found)
 
     def draw_faces(
@@ -328,9 +328,11 @@ def people_of(source: str | os.PathLike, options: StylizeOptions) -> People | No
     return meet(options.skip_faces, lambda seconds: frame_of(Path(source), seconds, options.deinterlace))
 
 
-def wanted(faces: Sequence[Landmarks], frame: Frame, options: StylizeOptions, people: People | None) -> list[Landmarks]:
+def wanted(
+    faces: Sequence[Landmarks], image: np.ndarray, options: StylizeOptions, people: People | None
+) -> list[Landmarks]:
     """Of the faces of one picture, biggest first, those that are drawn."""
-    left = people.alone(frame, faces) if people else [None] * len(faces)
+    left = people.alone(image, faces) if people else [None] * len(faces)
     kept = [face for face, place in zip(faces, left, strict=True) if place is None]
     return kept[:1] if options.faces == "largest" else kept
 

@@ -8,6 +8,7 @@ import gradio as gr
 
 from vtoon.web import fragments
 from vtoon.web.context import Context, Page, session_of
+from vtoon.web.dropped import FOLDER, PICTURE, VIDEO
 from vtoon.web.strings import LANGUAGES, Words
 from vtoon.web.tab import Tab
 
@@ -58,10 +59,9 @@ def build(context: Context, language: str) -> gr.Blocks:
         gr.HTML(fragments.header(page.words, others))
         history = gr.HTML(fragments.history(page.words, []), render=False)
         with gr.Tabs():
-            with gr.Tab(page.words("video"), id="video"):
-                Tab(page, history, video=True)
-            with gr.Tab(page.words("picture"), id="picture"):
-                Tab(page, history, video=False)
+            for tab in (VIDEO, PICTURE, FOLDER):
+                with gr.Tab(page.words(tab), id=tab):
+                    Tab(page, history, tab)
             with gr.Tab(page.words("history"), id="history"):
                 history.render()
 
