@@ -10,7 +10,7 @@ from vtoon.pipeline.people import Seen
 from vtoon.web import fragments
 from vtoon.web.clips import thumbnails
 from vtoon.web.context import Page
-from vtoon.web.dropped import PICTURE, VIDEO
+from vtoon.web.dropped import FOLDER, VIDEO
 from vtoon.web.models import DEFAULT, OWN, STYLES, Menu
 from vtoon.web.sessions import Session
 from vtoon.web.settings import DETAILS, FORMATS, Settings
@@ -41,7 +41,7 @@ class Controls:
         self.watched += [self.steady, self.sound, self.format, self.start, self.end]  # or the command line
 
     def _more(self) -> None:
-        words, video, moving = self.page.words, self.tab == VIDEO, self.tab != PICTURE
+        words, video, moving = self.page.words, self.tab == VIDEO, self.tab in (VIDEO, FOLDER)
         models = [(words("built_in") if name == DEFAULT else name, name) for name in self.page.context.models.names()]
         self.model = gr.Dropdown(models, value=DEFAULT, label=words("model"), visible=len(models) > 1)
         placements = [(words(name), name) for name in ("paste", "crop", "full")]
@@ -86,6 +86,10 @@ class Controls:
         )
         settings.options()
         return settings
+
+    def choose(self, event: gr.EventData) -> dict:
+        """A look of the gallery."""
+        return {self.look: str(event.look)}
 
     def menu(self, model: str) -> Menu:
         return Menu.of(self.page.context.models.load(model))

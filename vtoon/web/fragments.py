@@ -74,6 +74,33 @@ def switches(words: Words, name: str, people: Sequence[Person]) -> str:
     return f'<fieldset class="vt-people"><legend>{escape(words("drawn_faces"))}</legend>{made}</fieldset>'
 
 
+def camera(words: Words, address: str) -> str:
+    """The stage of the tab Live. `address`: where frames go."""
+    told = {
+        "live": address,
+        "start": words("camera_start"),
+        "stop": words("camera_stop"),
+        "waiting": words("camera_waiting"),
+        "denied": words("camera_denied"),
+        "insecure": words("camera_insecure"),
+        "gone": words("camera_gone"),
+        "figures": words("camera_figures"),
+    }
+    data = " ".join(f'data-{name}="{escape(text)}"' for name, text in told.items())
+    pressed = {"mirror": ' aria-pressed="true"', "before": ' aria-pressed="false"', "snapshot": ""}
+    buttons = "".join(
+        f'<button type="button" data-do="{name}"{state}>{escape(words(f"camera_{name}"))}</button>'
+        for name, state in pressed.items()
+    )
+    return (
+        f'<div class="vt-live" tabindex="0" role="group" aria-label="{escape(words("live"))}" {data}>'
+        f'<div class="vt-screen"><canvas width="640" height="480"></canvas><p>{escape(words("empty_live"))}</p></div>'
+        f'<p class="vt-figures" role="status" data-said></p><div class="vt-buttons">'
+        f'<button type="button" class="vt-primary" data-do="start">{escape(words("camera_start"))}</button>{buttons}'
+        "</div></div>"
+    )
+
+
 def gallery(words: Words, name: str, looks: Sequence[str], chosen: str, pictures: Sequence[str]) -> str:
     """A radio group of looks. `pictures`: an address for each, or none."""
     tiles = []

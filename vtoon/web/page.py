@@ -9,11 +9,13 @@ import gradio as gr
 from vtoon.web import fragments
 from vtoon.web.context import Context, Page, session_of
 from vtoon.web.dropped import FOLDER, PICTURE, VIDEO
+from vtoon.web.live_tab import LIVE, LiveTab
 from vtoon.web.strings import LANGUAGES, Words
 from vtoon.web.tab import Tab
 
 HERE = Path(__file__).parent
-CSS, SCRIPT = (HERE / "page.css").read_text(), f"<script>{(HERE / 'page.js').read_text()}</script>"
+CSS = (HERE / "page.css").read_text()
+SCRIPT = "".join(f"<script>{(HERE / name).read_text()}</script>" for name in ("page.js", "live.js"))
 INK = gr.themes.Color(
     "#fdf4f1",
     "#fbe4dc",
@@ -62,6 +64,8 @@ def build(context: Context, language: str) -> gr.Blocks:
             for tab in (VIDEO, PICTURE, FOLDER):
                 with gr.Tab(page.words(tab), id=tab):
                     Tab(page, history, tab)
+            with gr.Tab(page.words(LIVE), id=LIVE):
+                LiveTab(page)
             with gr.Tab(page.words("history"), id="history"):
                 history.render()
 

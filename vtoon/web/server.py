@@ -16,6 +16,7 @@ from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse,
 
 from vtoon.errors import VtoonError
 from vtoon.web import page
+from vtoon.web.camera import add_camera
 from vtoon.web.context import Context, Limits
 from vtoon.web.guard import Guard
 from vtoon.web.jobs import Queue
@@ -55,10 +56,11 @@ def serving(how: Serving):
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.uploads)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     queue = Queue(how.limits.queue)
-    context = Context(sessions, Models(how.device), queue, how.limits, how.root_path)
+    context = Context(sessions, Models(how.device), queue, how.limits, root_path=how.root_path)
     try:
         yield application(context, how.auth), context
     finally:
+        context.stage.end()
         queue.close()
         sessions.close()
 
@@ -68,11 +70,12 @@ def application(context: Context, auth: str | None = None) -> Callable:
 
     @contextlib.asynccontextmanager
     async def tidying(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(_tidy(context.sessions))
+        task = asyncio.create_task(_tidy(context))
         yield
         task.cancel()
 
     app = FastAPI(title="vtoon", lifespan=tidying, docs_url=None, redoc_url=None, openapi_url=None)
+    add_camera(app, context)
     app.get("/files/{token}")(_file)
     app.get("/files/{token}/{name}")(_file)
 
@@ -120,10 +123,11 @@ def _file(request: Request, token: str, name: str = "") -> Response:
     return FileResponse(path, headers=headers)  # answers Range, so that videos can be sought
 
 
-async def _tidy(sessions: Sessions) -> None:
+async def _tidy(context: Context) -> None:
     while True:
         await asyncio.sleep(TIDY_SECONDS)
-        await asyncio.to_thread(sessions.tidy)
+        await asyncio.to_thread(context.sessions.tidy)
+        await asyncio.to_thread(context.stage.tidy)
 
 
 def listen(host: str, port: int) -> socket.socket:

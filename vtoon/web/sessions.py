@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vtoon.errors import VtoonError
+from vtoon.web.settings import Settings
 from vtoon.web.tracks import Tracks
 
 COOKIE = "vtoon_session"
@@ -33,6 +34,7 @@ class Session:
     works: list[Path] = field(default_factory=list)  # folders of results, oldest first
     kept: dict[str, object] = field(default_factory=dict)  # clips and jobs, by what the page calls them
     tracks: Tracks = field(default_factory=Tracks)
+    live: Settings | None = None  # of the tab Live, once something was chosen there
     history: list[tuple[str, str, str]] = field(default_factory=list)  # (name, address, command line), newest first
 
     def use(self) -> None:

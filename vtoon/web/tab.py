@@ -82,7 +82,7 @@ class Tab:
         self.stage.select(safe(self._switch), every, [self.notice, controls.skipped], **QUIET).then(**look()).then(
             **tiles()
         )
-        controls.gallery.select(self._choose, None, [controls.look], **QUIET).then(**look())
+        controls.gallery.select(controls.choose, None, [controls.look], **QUIET).then(**look())
         controls.palette.input(**look()).then(**tiles())
         changed = [self.notice, controls.look, controls.palette]
         another = controls.model.input(safe(controls.changed_model), [controls.model], changed, **QUIET)
@@ -115,9 +115,6 @@ class Tab:
             self.run.progress: "",
             self.controls.skipped: (),
         }
-
-    def _choose(self, event: gr.EventData) -> dict:
-        return {self.controls.look: str(event.look)}
 
     def _switch(
         self, request: gr.Request, event: gr.EventData, token: str | None, time: float, *values: object
