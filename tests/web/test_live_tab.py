@@ -84,11 +84,8 @@ def test_one_camera_at_a_time_and_what_nobody_looks_at_ends(stage, stylizer, mon
 
 
 def test_what_goes_wrong_is_one_line(stage, stylizer):
-    show = stage.show("a", stylizer, settings(stylizer, placement="crop"))
-    show._live.stylizer = None
-    wrong = Settings("x", Style(99, "nothing"), detail=64)
-    with pytest.raises(VtoonError):
-        stage.show("c", stylizer, wrong).draw(frame(5), False, True)
+    with pytest.raises(VtoonError, match="99"):
+        stage.show("a", stylizer, Settings("x", Style(99, "nothing"), detail=64)).draw(frame(5), False, True)
 
 
 def test_over_the_network_to_this_session_alone(served):

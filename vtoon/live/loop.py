@@ -60,9 +60,11 @@ class Detail:
     def after(self, seconds: float) -> float | None:
         """A frame took so long: the detail to change to, or None."""
         self._spent.append(seconds)
-        if len(self._spent) < WATCHED:
+        count, budget = len(self._spent), 1 / self.wanted
+        hopeless = count >= 3 and sum(self._spent) > 2 * WATCHED * budget
+        if count < WATCHED and not hopeless:
             return None
-        mean, budget = sum(self._spent) / WATCHED, 1 / self.wanted
+        mean = sum(self._spent) / count
         finer = min(self.level + 1, len(DETAILS) - 1)
         step = -1 if mean > budget and self.level else 0
         if mean * (DETAILS[finer] / DETAILS[self.level]) ** 2 < ROOM * budget and finer > self.level:

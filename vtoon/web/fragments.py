@@ -10,6 +10,7 @@ from vtoon.web.jobs import CANCELLED, FAILED, RUNNING, WAITING, Job
 from vtoon.web.strings import Words, duration
 
 if TYPE_CHECKING:
+    from vtoon.web.making import Making
     from vtoon.web.people import Person
 
 
@@ -220,6 +221,19 @@ def _item(words: Words, name: str, job: Job, address: str | None) -> str:
     title = f'<a href="{escape(address)}" download>{escape(name)}</a>' if address else escape(name)
     problems = "".join(f"<small>{escape(line)}</small>" for line in job.problems)
     return f'<li class="vt-{job.state}"><span>{title}</span><span>{state}</span>{problems}</li>'
+
+
+def making(words: Words, made: Making, line: str) -> str:
+    """A run that teaches a style: how it goes, and what it has said last."""
+    key = "own_running" if not made.over else "own_done" if not made.code else "own_ended"
+    key = "own_stopped" if made.over and made.stopped else key
+    text = words(key, seconds=duration(made.seconds))
+    said = "\n".join(made.lines)
+    return (
+        f'<div class="vt-progress"><p role="status">{escape(text)}</p>'
+        f'<pre class="vt-log" tabindex="0" aria-label="{escape(words("own_log"))}">{escape(said)}</pre></div>'
+        + command(words, line)
+    )
 
 
 def archive(words: Words, name: str, address: str) -> str:

@@ -10,6 +10,7 @@ from vtoon.web import fragments
 from vtoon.web.context import Context, Page, session_of
 from vtoon.web.dropped import FOLDER, PICTURE, VIDEO
 from vtoon.web.live_tab import LIVE, LiveTab
+from vtoon.web.own_style import OWN_STYLE, OwnStyle
 from vtoon.web.strings import LANGUAGES, Words
 from vtoon.web.tab import Tab
 
@@ -66,11 +67,16 @@ def build(context: Context, language: str) -> gr.Blocks:
                     Tab(page, history, tab)
             with gr.Tab(page.words(LIVE), id=LIVE):
                 LiveTab(page)
+            if context.maker:
+                with gr.Tab(page.words(OWN_STYLE), id=OWN_STYLE):
+                    own = OwnStyle(page)
             with gr.Tab(page.words("history"), id="history"):
                 history.render()
 
         def remembered(request: gr.Request) -> str:
             return fragments.history(page.words, session_of(request).history)
 
+        if context.maker:
+            own.reopened(blocks)
         blocks.load(remembered, None, history, show_progress="hidden", api_visibility="private")
     return blocks

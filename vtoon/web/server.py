@@ -20,6 +20,7 @@ from vtoon.web.camera import add_camera
 from vtoon.web.context import Context, Limits
 from vtoon.web.guard import Guard
 from vtoon.web.jobs import Queue
+from vtoon.web.making import Maker
 from vtoon.web.models import Models
 from vtoon.web.sessions import Sessions
 from vtoon.web.strings import LANGUAGES, preferred
@@ -38,6 +39,12 @@ class Serving:
     root_path: str = ""
     device: str = "auto"
     limits: Limits = field(default_factory=Limits)
+    own_style: bool = False  # whether there is a command that makes styles
+
+    @property
+    def local(self) -> bool:
+        """Whether only who sits at this machine sees the page."""
+        return self.host in ("127.0.0.1", "localhost", "::1") and not self.root_path
 
     def __post_init__(self) -> None:
         if self.auth is not None and (":" not in self.auth or self.auth.startswith(":") or self.auth.endswith(":")):
@@ -56,11 +63,15 @@ def serving(how: Serving):
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.uploads)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     queue = Queue(how.limits.queue)
-    context = Context(sessions, Models(how.device), queue, how.limits, root_path=how.root_path)
+    maker = Maker() if how.own_style else None
+    kind = {"maker": maker, "local": how.local, "root_path": how.root_path}
+    context = Context(sessions, Models(how.device), queue, how.limits, **kind)
     try:
         yield application(context, how.auth), context
     finally:
         context.stage.end()
+        if maker:
+            maker.stop()
         queue.close()
         sessions.close()
 

@@ -31,12 +31,20 @@ class Show:
         self._stats: Stats | None = None
         self._failure: str | None = None
         self._over = False
+        self._asked = 0  # requests that wait for their frame
         self._thread = threading.Thread(target=self._run, name="vtoon-web-live", daemon=True)
         self._thread.start()
 
     def draw(self, image: np.ndarray, mirror: bool, drawn: bool) -> tuple[np.ndarray, Stats]:
         """A frame uint8 [H, W, 3] as it is shown. Raises VtoonError where it cannot be drawn."""
-        self.seen = time.monotonic()
+        self._asked += 1
+        try:
+            return self._drawn(image, mirror, drawn)
+        finally:
+            self._asked -= 1
+            self.seen = time.monotonic()
+
+    def _drawn(self, image: np.ndarray, mirror: bool, drawn: bool) -> tuple[np.ndarray, Stats]:
         self._live.wish.mirror, self._live.wish.drawn = mirror, drawn
         number = self._frames.put(image)
         with self._change:
@@ -58,7 +66,7 @@ class Show:
 
     @property
     def idle(self) -> bool:
-        return self._over or time.monotonic() - self.seen > IDLE_SECONDS
+        return self._over or (not self._asked and time.monotonic() - self.seen > IDLE_SECONDS)
 
     def close(self) -> None:
         self._frames.close()
