@@ -19,7 +19,8 @@ LAYERS = (
     ("painters",),
     ("pipeline", "train", "latent"),
     ("compat", "stylize"),
-    ("web", "live", "cluster"),
+    ("live", "cluster"),
+    ("web",),
     ("cli",),
     ("__main__",),
 )

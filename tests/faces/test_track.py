@@ -213,3 +213,10 @@ def test_a_face_that_is_covered_for_a_moment_is_held_in_place(detector):
 def test_tiny_frames_pass(detector):
     frames = (Frame(np.zeros((5, 3, 3), np.uint8), pts) for pts in range(7))
     assert counts(list(FaceTracker(detector).track(frames))) == [0] * 7
+
+
+def test_of_few_frames_a_second_each_one_is_searched():
+    script = Script(*[[A]] * 4)
+    slow = [Frame(frame.image, frame.pts * 100, frame.time_base) for frame in script.frames()]  # one in four seconds
+    tracked = list(FaceTracker(script, follower=script.follower).track(iter(slow)))
+    assert [[face.track for face in frame.faces] for frame in tracked] == [[0]] * 4

@@ -25,6 +25,8 @@ from vtoon.pipeline.stylize import StylizeOptions
 from vtoon.types import Frame, Rendered, TrackedFace, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
 def stylizer(tiny_model):

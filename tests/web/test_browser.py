@@ -5,23 +5,43 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import zipfile
 
+import cv2
+import numpy as np
 import pytest
+from PIL import Image
 
 from vtoon.web.jobs import CANCELLED, Job
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (make browser)")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (make browser)"),
+    pytest.mark.usefixtures("one_thread"),
+]
 SECONDS = 60_000  # ms: machines that test are busy
 
 
 @pytest.fixture(scope="module")
-def chromium():
+def camera_file(tmp_path_factory, portrait):
+    """What the browser's camera sees, as Chromium takes it: a face that moves, 320x320."""
+    path = tmp_path_factory.mktemp("camera") / "camera.y4m"
+    with path.open("wb") as file:
+        file.write(b"YUV4MPEG2 W320 H320 F10:1 Ip A1:1 C420jpeg\n")
+        for i in range(10):
+            picture = np.roll(portrait, 2 * i, 1)
+            file.write(b"FRAME\n" + cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420).tobytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def chromium(camera_file):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         # A process of its own for each site is shut up in a sandbox, which root has none of.
         flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        flags += ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={camera_file}"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield browser
         browser.close()
@@ -66,7 +86,7 @@ def jobs_of(served):
     return [thing for session in sessions for thing in session.kept.values() if isinstance(thing, Job)]
 
 
-def settled(condition, seconds=20):
+def settled(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
@@ -88,6 +108,10 @@ def test_a_clip_is_dropped_looked_at_drawn_and_played(visit, served, face_clip):
     degree.focus()
     degree.press("ArrowLeft")
     page.wait_for_selector("#video-command code:has-text('--style comic --style_degree 0.95')")
+    page.get_by_label("Face 1").uncheck()
+    page.wait_for_selector("#video-command code:has-text('--skip_faces 1')")
+    page.locator(".vt-badge.vt-off").click()
+    page.wait_for_function("!document.querySelector('#video-command code').textContent.includes('skip_faces')")
     divider = page.get_by_label("Move the line between before and after")
     divider.focus()
     divider.press("Home")
@@ -144,3 +168,45 @@ def test_a_phone_in_chinese(visit, tmp_path):
     page.wait_for_selector("#video-file input[type=file]", state="attached")  # another can be dropped
     time.sleep(1)
     assert page.is_visible("[role=alert]")
+
+
+def test_a_folder_is_drawn_one_by_one_and_comes_as_a_zip(visit, face_clip, tmp_path, portrait):
+    page = visit(locale="en-GB")
+    Image.fromarray(portrait[::2, ::2]).save(tmp_path / "photo.png")
+    Image.new("RGB", (64, 48)).save(tmp_path / "empty.png")
+    page.get_by_role("tab", name="Folder").click()
+    files = [str(tmp_path / "photo.png"), str(face_clip), str(tmp_path / "empty.png")]
+    page.set_input_files("#folder-file input[type=file]", files)
+    page.wait_for_selector("#folder-looks img")
+    assert "3 files" in page.inner_text("#folder-card")
+    page.click("#folder-start")
+    page.wait_for_selector("#folder-result .vt-download")
+    works = page.locator("#folder-progress li")
+    assert [text.split("\n")[0] for text in works.all_inner_texts()] == ["photo.png", "face.mp4", "empty.png"]
+    assert "no face was found" in works.nth(2).inner_text()
+    assert page.inner_text("#folder-command code").startswith("vtoon stylize photo.png face.mp4 empty.png -o drawings")
+    with page.expect_download() as download:
+        page.click("#folder-result .vt-download")
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.namelist() == ["photo.png", "face.mp4", "empty.png"]
+
+
+def test_a_camera_is_drawn_while_it_runs(visit, served):
+    page = visit(locale="en-GB", permissions=["camera"])
+    page.get_by_role("tab", name="Live").click()
+    page.get_by_role("button", name="Start the camera").click()
+    page.wait_for_selector("text=ms from camera to screen")
+    wish = served.context.stage._show._live.wish
+    page.locator("#live-looks").get_by_role("radio", name="comic").check()
+    comic = served.context.models.load("default").checkpoint.bank.find("comic").id
+    assert settled(lambda: wish.options.style == comic)
+    page.get_by_role("button", name="Mirror").click()
+    assert settled(lambda: not wish.mirror)
+    page.locator(".vt-live").press("b")
+    assert settled(lambda: not wish.drawn)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Snapshot").click()
+    with Image.open(download.value.path()) as picture:
+        assert picture.format == "PNG" and picture.size == (320, 320) and np.ptp(np.asarray(picture)) > 100
+    page.get_by_role("button", name="Stop").click()
+    assert settled(lambda: served.context.stage._show is None)

@@ -15,7 +15,7 @@ from vtoon.video import VideoWriter, probe
 from vtoon.web.jobs import CANCELLED, DONE, FAILED, Job, Queue
 from vtoon.web.models import OWN, Menu, Models
 from vtoon.web.settings import Settings, as_line
-from vtoon.web.work import draw_pictures, draw_video
+from vtoon.web.work import Hands, draw_pictures, draw_video
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_the_command_line_that_is_shown_makes_the_same_file(
 ):
     settings, folder = settings_of(stylizer, **chosen), tmp_path / "page"
     folder.mkdir()
-    job = wait(queue.submit(Job("a", lambda job: draw_video(job, stylizer, face_clip, settings, folder))))
+    job = wait(queue.submit(Job("a", lambda job: draw_video(job, Hands(stylizer, settings), face_clip, folder))))
     assert job.state == DONE, job.problems
     monkeypatch.chdir(tmp_path)
     (tmp_path / face_clip.name).symlink_to(face_clip)
@@ -162,7 +162,7 @@ def test_pictures_come_with_a_zip_and_the_command_makes_the_same(command, styliz
     settings, folder, job = settings_of(stylizer, degree=0.5), tmp_path / "page", Job("a", lambda job: [])
     folder.mkdir()
     names = ["a.png", "b.jpg", "c.png"]
-    made = draw_pictures(job, stylizer, [tmp_path / name for name in names], settings, folder)
+    made = draw_pictures(job, Hands(stylizer, settings), [tmp_path / name for name in names], folder)
     assert [path.name for path in made] == [*names, "drawings.zip"]
     assert job.problems == ["c.png: no face was found, so nothing was drawn"] and job.total == 3
     monkeypatch.chdir(tmp_path)
@@ -183,7 +183,7 @@ def test_a_cancelled_job_leaves_nothing(stylizer, face_clip, tmp_path, queue):
                 job.cancel()
 
         job.progress = stop_after_some
-        return draw_video(job, stylizer, face_clip, settings_of(stylizer), folder)
+        return draw_video(job, Hands(stylizer, settings_of(stylizer)), face_clip, folder)
 
     job = wait(queue.submit(Job("a", work)))
     assert job.state == CANCELLED and 3 <= job.frames < 25 and not job.results
@@ -194,7 +194,8 @@ def test_a_bad_file_is_told_without_folders(stylizer, tmp_path, queue):
     bad, folder = tmp_path / "bad.mp4", tmp_path / "page"
     bad.write_bytes(b"no film")
     folder.mkdir()
-    job = wait(queue.submit(Job("a", lambda job: draw_video(job, stylizer, bad, settings_of(stylizer), folder))))
+    hands = Hands(stylizer, settings_of(stylizer))
+    job = wait(queue.submit(Job("a", lambda job: draw_video(job, hands, bad, folder))))
     assert job.state == FAILED and not folder.exists()
     (line,) = job.problems
     assert line.startswith("bad.mp4: not a readable video") and str(tmp_path) not in line

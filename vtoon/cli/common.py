@@ -76,8 +76,13 @@ class Coding:
 
 @dataclass(frozen=True)
 class Cut:
-    """What of a video is kept."""
+    """What is left out."""
 
+    skip_faces: Annotated[
+        tuple[str, ...], arg(metavar="[FILE:]X,Y[@SECONDS]", help_behavior_hint="(default: nobody)")
+    ] = ()
+    """People who are left as they are, through the whole video: a point in each one's face, px of the frame at a time
+    (default: the first), of the input or of another file."""
     start: Annotated[float, arg(metavar="SECONDS")] = 0.0
     """Leave out what comes before."""
     end: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="(default: the end)")] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import webbrowser
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -10,6 +11,8 @@ from tyro.conf import arg
 
 from vtoon.cli.common import Device, Flag, Talk, show_notices
 from vtoon.errors import needs_extra
+
+TRAINING = ("lmdb", "tensorboard")  # of the extra [train]
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Web:
 
         show_notices(self.messages)
         limits = Limits(self.max_mb, self.max_minutes, self.queue)
-        how = Serving(self.host, self.port, self.auth, self.root_path, self.device, limits)
+        how = Serving(self.host, self.port, self.auth, self.root_path, self.device, limits, can_make_styles())
         serve(how, self._ready, "info" if self.messages.verbose else "critical")
 
     def _ready(self, address: str) -> None:
@@ -55,3 +58,10 @@ class Web:
             print(f"vtoon is at {address} (Ctrl-C ends it)", flush=True)
         if not self.no_browser:
             webbrowser.open(address)
+
+
+def can_make_styles() -> bool:
+    """Whether there is `vtoon style make`, and what training needs."""
+    from vtoon.cli.main import COMMANDS
+
+    return "style" in COMMANDS and all(importlib.util.find_spec(name) for name in TRAINING)

@@ -6,7 +6,7 @@ from vtoon.faces.cuts import CutDetector
 from vtoon.faces.detect import FaceDetector
 from vtoon.faces.paste import CORE, blend_mask, paste_back
 from vtoon.faces.region import RegionPlanner, auto_detail, face_size
-from vtoon.faces.track import FaceTracker
+from vtoon.faces.track import FaceTracker, largest_only
 
 __all__ = [
     "CORE",
@@ -20,6 +20,7 @@ __all__ = [
     "blend_mask",
     "crop_face",
     "face_size",
+    "largest_only",
     "pad_to_multiple",
     "paste_back",
     "published_crop",

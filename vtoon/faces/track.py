@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import cv2
@@ -19,6 +19,7 @@ from vtoon.types import Frame, Landmarks, TrackedFace, TrackedFrame
 SAME_FACE = 0.3  # overlap (IoU) of a detection and a track
 SAME_PLACE = 0.4  # ... below which the track has slipped; HOG's boxes come in steps of 20%
 LOOK_EVERY = 5  # frames between searches of the whole frame
+LOOK_SECONDS = 1.0  # ... at most: of few frames a second each one is searched, before the faces in it are given up
 WIDE_SECONDS = 2.0  # between searches for small faces
 THOROUGH_SECONDS = 6.0  # between searches with the CNN, while no face is there
 UNCONFIRMED_SECONDS = 3.0  # how long the trees alone (profile, hand before the face) may vouch for a face
@@ -72,6 +73,10 @@ class FaceTracker:
 
     def track(self, frames: Iterator[Frame]) -> Iterator[TrackedFrame]:
         """One TrackedFrame for each Frame, in order, at once: nothing is buffered. Faces are biggest first."""
+        tracked = self._all(frames)
+        return largest_only(tracked) if self._faces == "largest" else tracked
+
+    def _all(self, frames: Iterator[Frame]) -> Iterator[TrackedFrame]:
         shot_starts = CutDetector()
         shot: _Shot | None = None
         for frame in frames:
@@ -79,10 +84,16 @@ class FaceTracker:
             if cut or shot is None:
                 first_number = shot.next_number if shot else 0
                 shot = _Shot(self._detector, self._follower, self._hold, self._look_every, first_number)
-            tracks = shot.advance(frame)
-            if self._faces == "largest":
-                tracks = [shot.largest(tracks)] if tracks else []
-            yield TrackedFrame(frame, tuple(track.face for track in tracks), cut)
+            yield TrackedFrame(frame, tuple(track.face for track in shot.advance(frame)), cut)
+
+
+def largest_only(tracked: Iterator[TrackedFrame]) -> Iterator[TrackedFrame]:
+    """Of every frame the biggest face alone, the same one as long as it lasts."""
+    chosen: int | None = None
+    for frame in tracked:
+        faces = sorted(frame.faces, key=lambda face: face.track != chosen)[:1]  # stable: else the biggest is first
+        chosen = faces[0].track if faces else chosen
+        yield replace(frame, faces=tuple(faces))
 
 
 class _Shot:
@@ -94,9 +105,9 @@ class _Shot:
         self._tracks: list[_Track] = []
         self._candidates: list[FacePose] = []  # seen once: a second look makes them tracks
         self._frames = 0  # since the last search
+        self._looked: float | None = None  # s, when that was
         self._wide = self._thorough = None  # s, when it was last looked that hard
         self._effort = QUICK  # of the last search
-        self._chosen: int | None = None  # number of the largest face
 
     def advance(self, frame: Frame) -> list[_Track]:
         """Move every track into this frame, look for new faces, drop the lost: the tracks, biggest first."""
@@ -107,23 +118,18 @@ class _Shot:
             track.held = not believed
             if believed and now - track.confirmed <= UNCONFIRMED_SECONDS:
                 track.seen = now
-        if self._due():
+        if self._due(now):
             self._search(frame.image, gray, now)
         self._tracks = [t for t in self._tracks if now - t.seen <= self._hold and _inside(t.pose, gray.shape)]
         self._drop_doubles()
         self._tracks.sort(key=lambda track: -track.pose.side)
         return list(self._tracks)
 
-    def largest(self, tracks: list[_Track]) -> _Track:
-        """The biggest face, the same one as long as it lasts."""
-        chosen = next((track for track in tracks if track.number == self._chosen), tracks[0])
-        self._chosen = chosen.number
-        return chosen
-
-    def _due(self) -> bool:
-        """Every few frames, and at once where a face was lost or a new one waits for its second look."""
+    def _due(self, now: float) -> bool:
+        """Every few frames, every second, and at once where a face was lost or a new one waits for its second look."""
         self._frames += 1
-        if self._thorough is None or self._frames >= self._look_every or self._candidates:
+        late = self._frames >= self._look_every or (self._looked is not None and now - self._looked >= LOOK_SECONDS)
+        if self._thorough is None or late or self._candidates:
             return True
         return any(track.held for track in self._tracks) and self._frames >= 2
 
@@ -141,7 +147,7 @@ class _Shot:
 
     def _search(self, image: np.ndarray, gray: np.ndarray, now: float) -> None:
         first = self._thorough is None
-        self._frames = 0
+        self._frames, self._looked = 0, now
         self._effort = self._next_effort(now)
         found = self._detector.find(image, self._effort)
         for track in self._tracks:

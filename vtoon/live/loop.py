@@ -14,7 +14,7 @@ from vtoon.faces import FaceDetector, FaceTracker, RegionPlanner
 from vtoon.faces.detect import QUICK
 from vtoon.flow import estimate_flow, steady_with_past
 from vtoon.live.sink import MILLISECOND, Sink
-from vtoon.live.source import Captured, Newest
+from vtoon.live.source import Captured, Latest, Newest
 from vtoon.painters.engine import Engine, Job
 from vtoon.painters.published import PublishedModel
 from vtoon.pipeline.placement import Paste
@@ -60,9 +60,11 @@ class Detail:
     def after(self, seconds: float) -> float | None:
         """A frame took so long: the detail to change to, or None."""
         self._spent.append(seconds)
-        if len(self._spent) < WATCHED:
+        count, budget = len(self._spent), 1 / self.wanted
+        hopeless = count >= 3 and sum(self._spent) > 2 * WATCHED * budget
+        if count < WATCHED and not hopeless:
             return None
-        mean, budget = sum(self._spent) / WATCHED, 1 / self.wanted
+        mean = sum(self._spent) / count
         finer = min(self.level + 1, len(DETAILS) - 1)
         step = -1 if mean > budget and self.level else 0
         if mean * (DETAILS[finer] / DETAILS[self.level]) ** 2 < ROOM * budget and finer > self.level:
@@ -86,9 +88,10 @@ class Live:
         self._times: deque[float] = deque(maxlen=60)
         self._coming: deque[Captured] = deque()
         self.frames = 0
+        self.number = -1  # of the source's frames, what was sent last
         self.last: np.ndarray | None = None  # uint8 [H, W, 3], what was sent last
 
-    def run(self, source: str, sinks: Sequence[Sink], seconds: float | None = None) -> Iterator[Stats]:
+    def run(self, source: str | Latest, sinks: Sequence[Sink], seconds: float | None = None) -> Iterator[Stats]:
         """Figures after every frame. `seconds`: end after so long. Raises VtoonError where a source or sink fails."""
         with contextlib.ExitStack() as open_now:
             for sink in sinks:
@@ -97,12 +100,13 @@ class Live:
             self.frames = 0
             for kept in (self._coming, self._latencies, self._times):  # of an earlier run
                 kept.clear()
-            newest = open_now.enter_context(Newest(source))
+            newest = open_now.enter_context(Newest(source) if isinstance(source, str) else source)
             begun, looked = None, time.monotonic()
             for drawn in self._drawn(newest):
                 captured = self._coming.popleft()
                 begun = captured.seconds if begun is None else begun
                 self.last = drawn.image if self.wish.drawn else captured.image
+                self.number = captured.number
                 for sink in sinks:
                     sink.write(self.last, captured.seconds - begun)
                 now = time.monotonic()
@@ -129,7 +133,7 @@ class Live:
         causal = not isinstance(self.stylizer.checkpoint, PublishedModel)  # these smooth their parsing ahead in time
         return self.stylizer.engine(options, moving=causal)
 
-    def _drawn(self, newest: Newest) -> Iterator[Rendered]:
+    def _drawn(self, newest: Latest) -> Iterator[Rendered]:
         options = self.wish.options
         options = replace(options, detail=DETAILS[FIRST_DETAIL]) if self._held else options
         tracked = FaceTracker(faces=options.faces).track(self._frames(newest))
@@ -146,7 +150,7 @@ class Live:
         drawn = self.stylizer.render(all_of_them(), self._placement, self._engine, 1)
         yield from steady_with_past(drawn, estimate_flow) if options.steady else drawn
 
-    def _frames(self, newest: Newest) -> Iterator[Frame]:
+    def _frames(self, newest: Latest) -> Iterator[Frame]:
         for captured in newest:
             if self.wish.mirror:
                 captured = replace(captured, image=np.ascontiguousarray(captured.image[:, ::-1]))
@@ -162,7 +166,7 @@ class Live:
             self._placement.planner = RegionPlanner(changed)
             self._say(f"detail is {changed:g} px now, to hold {self.fps:g} frames/s")
 
-    def _stats(self, newest: Newest) -> Stats:
+    def _stats(self, newest: Latest) -> Stats:
         passed = self._times[-1] - self._times[0]
         rate = (len(self._times) - 1) / passed if passed > 0 else 0.0
         p50, p95 = np.percentile(self._latencies, (50, 95))

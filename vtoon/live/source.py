@@ -80,30 +80,37 @@ def _open(name: str) -> av.container.InputContainer:
     return av.open(pattern.format(name), format=form, timeout=TIMEOUT)
 
 
-class Newest:
-    """The newest frame of a source, read in a thread. Use as a context; iterate it for each frame once."""
+class Latest:
+    """The newest of the frames that are put in; the one before it, if nobody took it, is left out. Iterate it for each
+    frame once."""
 
-    def __init__(self, name: str) -> None:
-        self._name, self._change, self._stop = name, threading.Condition(), threading.Event()
+    def __init__(self) -> None:
+        self._change = threading.Condition()
         self._latest: Captured | None = None
         self._failure: BaseException | None = None
         self._ended = False
+        self._came = 0
         self.dropped = 0  # came and were left out
-        self._thread = threading.Thread(target=self._read, name="vtoon-live-source", daemon=True)
 
-    def __enter__(self) -> Newest:
-        self._thread.start()
+    def __enter__(self) -> Latest:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-        self._thread.join(TIMEOUT + RETRY_SECONDS)
+
+    def put(self, image: np.ndarray) -> int:
+        """A frame uint8 [H, W, 3] that has just come; returns its number."""
+        with self._change:
+            self.dropped += self._latest is not None
+            self._latest = Captured(image, time.monotonic(), self._came)
+            self._came += 1
+            self._change.notify_all()
+            return self._latest.number
 
     def close(self) -> None:
         """The loop over it ends."""
         with self._change:
             self._ended = True
-            self._stop.set()
             self._change.notify_all()
 
     def __iter__(self) -> Iterator[Captured]:
@@ -118,16 +125,30 @@ class Newest:
                 captured, self._latest = self._latest, None
             yield captured
 
+
+class Newest(Latest):
+    """The newest frame of a source, which a thread reads. Use as a context."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self._thread = threading.Thread(target=self._read, name="vtoon-live-source", daemon=True)
+
+    def __enter__(self) -> Newest:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self._thread.join(TIMEOUT + RETRY_SECONDS)
+
     def _read(self) -> None:
         try:
             with contextlib.closing(frames(self._name)) as pictures:
-                for number, image in enumerate(pictures):
-                    if self._stop.is_set():
+                for image in pictures:
+                    if self._ended:
                         return
-                    with self._change:
-                        self.dropped += self._latest is not None
-                        self._latest = Captured(image, time.monotonic(), number)
-                        self._change.notify_all()
+                    self.put(image)
         except BaseException as error:  # it crosses to the loop
             self._failure = error
         finally:

@@ -15,8 +15,9 @@ import numpy as np
 from vtoon.errors import VtoonError, describe
 from vtoon.image import about_image, load_image, save_image
 from vtoon.pipeline.jobs import Job
+from vtoon.pipeline.people import meet
 from vtoon.pipeline.placement import Placement
-from vtoon.pipeline.stylize import Progress, StylizeOptions, Stylizer, first_face
+from vtoon.pipeline.stylize import Progress, StylizeOptions, Stylizer, first_face, people_of
 from vtoon.system.target import Target
 from vtoon.types import Frame, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter
@@ -122,7 +123,8 @@ def copy_cropped(stylizer: Stylizer, job: Job, options: StylizeOptions) -> None:
         return
     reader = VideoReader(job.source, part=options.part, deinterlace=options.deinterlace)
     with reader, VideoWriter(job.copy, like=reader, overwrite=True, **options.coding) as writer:
-        placement = stylizer.place(options, first_face(iter(reader)), (reader.info.height, reader.info.width))
+        face = first_face(iter(reader), people_of(job.source, options), reader)
+        placement = stylizer.place(options, face, (reader.info.height, reader.info.width))
         for frame in reader:
             alpha = None if frame.alpha is None else _region(placement, Frame(np.dstack([frame.alpha] * 3)))[..., 0]
             writer.write(replace(frame, image=_region(placement, frame), alpha=alpha))
@@ -133,7 +135,8 @@ def _cropped(
 ) -> np.ndarray:
     """The region of a picture uint8 [H, W, C] (RGB first) that a crop shows; at `size` (width, height) px."""
     rgb = np.ascontiguousarray(image[..., :3])
-    placement = stylizer.place(options, first_face(iter([Frame(rgb)])), image.shape[:2])
+    people = meet(options.skip_faces, lambda seconds: Frame(rgb))
+    placement = stylizer.place(options, first_face(iter([Frame(rgb)]), people), image.shape[:2])
     parts = [_region(placement, Frame(rgb))]
     parts += [_region(placement, Frame(np.dstack([image[..., i]] * 3)))[..., :1] for i in range(3, image.shape[2])]
     region = np.dstack(parts)

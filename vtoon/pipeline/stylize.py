@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vtoon.errors import VtoonError
-from vtoon.faces import FaceDetector, FaceTracker
+from vtoon.faces import FaceDetector, FaceTracker, largest_only
 from vtoon.faces.region import DETAIL_RANGE
 from vtoon.flow import FlowEstimator, find_estimator, steady
 from vtoon.image import as_image
@@ -22,6 +22,7 @@ from vtoon.painters.builtin import BuiltinPainter
 from vtoon.painters.engine import DTYPES, Engine, Job, Painter, pick_device, pick_dtype
 from vtoon.painters.onnx import OnnxModel, OnnxPainter
 from vtoon.painters.published import Companions, PublishedModel, PublishedPainter
+from vtoon.pipeline.people import People, Place, frame_of, meet
 from vtoon.pipeline.placement import Crop, Full, PassThrough, Paste, Placement, Region, wanted_eyes
 from vtoon.system.clock import StageClock
 from vtoon.system.stream import batched, prefetch
@@ -47,6 +48,7 @@ class StylizeOptions:
     color_transfer: bool = False
     placement: str = "paste"
     faces: str = "all"
+    skip_faces: tuple[str | Place, ...] = ()  # people who are left as they are, pointed at in a frame
     detail: float | str = "auto"  # working eye distance, px
     padding: tuple[int, int, int, int] = (200, 200, 200, 200)  # of a crop: left, right, top, bottom at 64 px
     batch_size: int | None = None  # None: chosen from size and memory
@@ -83,6 +85,9 @@ class StylizeOptions:
         check(self.batch_size is None or _counts(self.batch_size), "batch_size", "auto or a whole number, at least 1")
         check(_counts(self.parse_every), "parse_every", "a whole number, at least 1")
         check(self.dtype in ("auto", *DTYPES), "dtype", f"auto, {', '.join(DTYPES)}")
+        places = tuple(place if isinstance(place, Place) else Place.parse(place) for place in self.skip_faces)
+        object.__setattr__(self, "skip_faces", places)
+        check(not places or self.placement != "full", "placement", "paste or crop where skip_faces leaves somebody out")
         Part(self.start, self.end)
         check(len(self.padding) == 4 and min(self.padding) >= 0, "padding", "four numbers, none negative")
         if self.exact:
@@ -192,8 +197,8 @@ class Stylizer:
         """As `stylize_image`; also returns the number of faces found."""
         chosen, image = StylizeOptions(**options), as_image(image)
         engine = self.engine(chosen)  # a style that does not exist is told before the search
-        found = FaceDetector().detect(image)
-        found = found[:1] if chosen.faces == "largest" else found
+        found, people = FaceDetector().detect(image), meet(chosen.skip_faces, lambda seconds: Frame(image))
+        found = wanted(found, image, chosen, people)
         return self.draw_faces(image, found, chosen, engine), len(found)
 
     def draw_faces(
@@ -221,14 +226,15 @@ class Stylizer:
         """
         chosen = StylizeOptions(**options)
         engine, clock, started = self.engine(chosen, moving=True), clock or StageClock(), time.monotonic()
-        placement = self._placement_of(source, chosen)
+        people = people_of(source, chosen)
+        placement = self._placement_of(source, chosen, people)
         n = chosen.batch_size or (1 if self.device.type == "cpu" else 8)
         frames, most = 0, 0
         reader = VideoReader(source, part=chosen.part, deinterlace=chosen.deinterlace)
         with reader, VideoWriter(target, like=reader, overwrite=chosen.overwrite, **chosen.coding) as writer:
             decoded = clock.stage("wait", prefetch(clock.stage("decode", reader)))
-            tracker = FaceTracker(faces=chosen.faces)
-            tracked = clock.stage("wait", prefetch(clock.stage("track", tracker.track(decoded))))
+            followed = self._followed(decoded, reader, chosen, people)
+            tracked = clock.stage("wait", prefetch(clock.stage("track", followed)))
             drawn = self.render(tracked, placement, engine, n, clock)
             done = clock.stage("steady", steady(drawn, self.flow)) if chosen.steady else drawn
             for picture in prefetch(done):
@@ -238,6 +244,18 @@ class Stylizer:
                 if progress:
                     progress(frames, reader.info.expected_frames)
         return Summary(str(source), Path(target), frames, most, time.monotonic() - started, reader.damaged)
+
+    def track(self, frames: Iterator[Frame], reader: VideoReader) -> Iterator[TrackedFrame]:
+        """Every face of every frame, which `reader` has read."""
+        return FaceTracker().track(frames)
+
+    def _followed(
+        self, frames: Iterator[Frame], reader: VideoReader, options: StylizeOptions, people: People | None
+    ) -> Iterator[TrackedFrame]:
+        """The faces that are drawn."""
+        tracked = self.track(frames, reader)
+        tracked = people.leave(tracked, reader) if people else tracked
+        return largest_only(tracked) if options.faces == "largest" else tracked
 
     def render(
         self,
@@ -270,12 +288,12 @@ class Stylizer:
                     result = placement.compose(frame, regions, [next(toons) for _ in regions], engine.painter.grade)
                 yield result
 
-    def _placement_of(self, source: str | os.PathLike, options: StylizeOptions) -> Placement:
+    def _placement_of(self, source: str | os.PathLike, options: StylizeOptions, people: People | None) -> Placement:
         """`crop` and `full` fix their geometry by the first face of the clip, so they look ahead for it."""
         if options.placement == "paste":
             return self.place(options, None, (0, 0))
         with VideoReader(source, part=options.part, deinterlace=options.deinterlace) as reader:
-            face = first_face(iter(reader))
+            face = first_face(iter(reader), people, reader)
             size = (reader.info.height, reader.info.width)
         return self.place(options, face, size)
 
@@ -296,10 +314,27 @@ class Stylizer:
         return Crop.around(face, size, options.padding, eyes, upscale, options.exact)
 
 
-def first_face(frames: Iterator[Frame]) -> Landmarks | None:
-    """The largest face of the first frame that has one; None where no frame has."""
-    tracked = FaceTracker(faces="largest").track(frames)
+def first_face(
+    frames: Iterator[Frame], people: People | None = None, reader: VideoReader | None = None
+) -> Landmarks | None:
+    """The largest face that is drawn, of the first frame that has one; None where no frame has."""
+    tracked = FaceTracker().track(frames)
+    tracked = people.leave(tracked, reader) if people else tracked
     return next((t.faces[0].landmarks for t in tracked if t.faces), None)
+
+
+def people_of(source: str | os.PathLike, options: StylizeOptions) -> People | None:
+    """Who is left as he is in a video, if anybody is. Raises VtoonError where there is no face at a place."""
+    return meet(options.skip_faces, lambda seconds: frame_of(Path(source), seconds, options.deinterlace))
+
+
+def wanted(
+    faces: Sequence[Landmarks], image: np.ndarray, options: StylizeOptions, people: People | None
+) -> list[Landmarks]:
+    """Of the faces of one picture, biggest first, those that are drawn."""
+    left = people.alone(image, faces) if people else [None] * len(faces)
+    kept = [face for face, place in zip(faces, left, strict=True) if place is None]
+    return kept[:1] if options.faces == "largest" else kept
 
 
 def load(

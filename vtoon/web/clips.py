@@ -7,6 +7,7 @@ import os
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,13 +16,10 @@ import numpy as np
 from PIL import Image
 
 from vtoon.errors import VtoonError
-from vtoon.faces import FaceDetector
-from vtoon.image import load_image
+from vtoon.pipeline.people import Place, Seen, frame_of
 from vtoon.pipeline.samples import close_up, square
 from vtoon.pipeline.stylize import Stylizer
-from vtoon.types import Landmarks
-from vtoon.video import MediaInfo, VideoReader, probe
-from vtoon.video.part import Part
+from vtoon.video import MediaInfo, probe
 from vtoon.web.models import Menu
 from vtoon.web.settings import Settings
 
@@ -29,14 +27,6 @@ SHOWN_SIDE, TILE = 1280, 160  # px, at most: a preview's long side, a thumbnail
 FRAMES_KEPT = 4
 # How files begin that only name other files: reading one would open what it names.
 PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD", b"v=0", b"[playlist]", b"[Reference]", b"RTSPtext")
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A picture, uint8 [H, W, 3], and the faces in it, biggest first."""
-
-    image: np.ndarray
-    faces: tuple[Landmarks, ...]
 
 
 @dataclass
@@ -56,20 +46,17 @@ class Clip:
 
     def at(self, seconds: float = 0.0) -> Seen:
         """The frame of a time. Raises VtoonError where it cannot be read."""
-        time = round(min(max(0.0, seconds), self.last), 3)
+        time = self.time(seconds)
         with self._lock:
             if time not in self._seen:
-                image = self._read(time)
-                self._seen[time] = Seen(image, tuple(FaceDetector().detect(image)))
+                self._seen[time] = Seen.of(frame_of(self.path, time))
                 while len(self._seen) > FRAMES_KEPT:
                     self._seen.popitem(last=False)
             return self._seen[time]
 
-    def _read(self, time: float) -> np.ndarray:
-        if self.info.kind == "image":
-            return load_image(self.path)[0]
-        with VideoReader(self.path, part=Part(time)) as reader:
-            return next(iter(reader)).image
+    def time(self, seconds: float) -> float:
+        """A time that the file has."""
+        return round(min(max(0.0, seconds), self.last), 3)
 
 
 def safe_name(name: str) -> str:
@@ -91,19 +78,25 @@ def described(path: Path) -> MediaInfo:
         raise VtoonError(str(error).replace(str(path), path.name)) from None
 
 
-def open_clip(path: Path, kind: str) -> Clip:
-    """Describe a file. `kind`: "video" | "image". Raises VtoonError where it is another, or cannot be read."""
+def open_clip(path: Path, *kinds: str) -> Clip:
+    """Describe a file. `kinds`: "video" | "image". Raises VtoonError where it is another, or cannot be read."""
     info = described(path)
-    if info.kind != kind:
+    if info.kind not in kinds:
         other = "Pictures" if info.kind == "image" else "Video"
-        raise VtoonError(f"{path.name}: the content is a {info.kind}, not a {kind}; it belongs to the tab {other}")
+        raise VtoonError(f"{path.name}: the content is a {info.kind}, not a {kinds[0]}; it belongs to the tab {other}")
     return Clip(path, info)
 
 
-def preview(stylizer: Stylizer, seen: Seen, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
-    """Before and after, of one size. A crop's before is the region it shows, as near as sizes tell."""
+def preview(
+    stylizer: Stylizer, seen: Seen, settings: Settings, left: Sequence[Place | None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Before and after, of one size. A crop's before is the region it shows, as near as sizes tell.
+
+    `left`: for every face, what says that it is not drawn.
+    """
     options = settings.options()
-    faces = seen.faces[:1] if options.faces == "largest" else seen.faces
+    faces = [face for face, place in zip(seen.faces, left, strict=True) if place is None]
+    faces = faces[:1] if options.faces == "largest" else faces
     after = stylizer.draw_faces(seen.image, faces, options)
     if options.placement != "crop" or not faces:
         return seen.image, after

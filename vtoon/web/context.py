@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 
 import gradio as gr
@@ -13,8 +13,10 @@ from vtoon.errors import VtoonError
 from vtoon.web import fragments
 from vtoon.web.clips import as_webp
 from vtoon.web.jobs import Queue
+from vtoon.web.making import Maker
 from vtoon.web.models import Models
 from vtoon.web.sessions import Session, Sessions
+from vtoon.web.show import Stage
 from vtoon.web.strings import Words
 
 
@@ -35,6 +37,9 @@ class Context:
     models: Models
     queue: Queue
     limits: Limits
+    stage: Stage = field(default_factory=Stage)  # of the tab Live
+    maker: Maker | None = None  # of the tab Own style, where that is shown
+    local: bool = False  # only who sits at this machine sees the page
     root_path: str = ""  # where a proxy has put the page
 
     def address(self, token: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import gradio as gr
 
+from vtoon.pipeline.people import Seen
 from vtoon.web import fragments
-from vtoon.web.clips import Seen, thumbnails
+from vtoon.web.clips import thumbnails
 from vtoon.web.context import Page
+from vtoon.web.dropped import FOLDER, VIDEO
 from vtoon.web.models import DEFAULT, OWN, STYLES, Menu
 from vtoon.web.sessions import Session
 from vtoon.web.settings import DETAILS, FORMATS, Settings
@@ -22,10 +23,10 @@ CHOOSE = """element.addEventListener('change', (event) => {
 class Controls:
     """Made inside a column of the page. `inputs` go to a handler, which gets its `Settings` from their values."""
 
-    def __init__(self, page: Page, video: bool) -> None:
-        self.page, self.video = page, video
+    def __init__(self, page: Page, tab: str) -> None:
+        self.page, self.tab = page, tab
         words, menu = page.words, Menu.of(page.context.models.load(DEFAULT))
-        self.look = gr.State(menu.looks[0])
+        self.look, self.skipped = gr.State(menu.looks[0]), gr.State(())
         self.gallery = gr.HTML(
             self.tiles(None, menu, menu.looks[0], OWN, None), js_on_load=CHOOSE, elem_id=self._id("looks")
         )
@@ -36,10 +37,11 @@ class Controls:
         """What is chosen less often, closed at first."""
         with gr.Accordion(self.page.words("more"), open=False):
             self._more()
-        self.redraw = [self.degree, self.placement, self.faces, self.detail]  # change the preview alone
+        self.watched = [self.degree, self.placement, self.faces, self.detail]  # change the preview alone
+        self.watched += [self.steady, self.sound, self.format, self.start, self.end]  # or the command line
 
     def _more(self) -> None:
-        words, video = self.page.words, self.video
+        words, video, moving = self.page.words, self.tab == VIDEO, self.tab in (VIDEO, FOLDER)
         models = [(words("built_in") if name == DEFAULT else name, name) for name in self.page.context.models.names()]
         self.model = gr.Dropdown(models, value=DEFAULT, label=words("model"), visible=len(models) > 1)
         placements = [(words(name), name) for name in ("paste", "crop", "full")]
@@ -50,7 +52,7 @@ class Controls:
             )
             details = [(words("auto") if value == "auto" else str(value), value) for value in DETAILS]
             self.detail = gr.Dropdown(details, value="auto", label=words("detail"))
-        with gr.Row(visible=video):
+        with gr.Row(visible=moving):
             self.steady = gr.Checkbox(True, label=words("steady"))
             self.sound = gr.Checkbox(True, label=words("sound"))
         with gr.Row(visible=video):
@@ -61,11 +63,11 @@ class Controls:
     @property
     def inputs(self) -> list[gr.components.Component]:
         first = [self.model, self.look, self.palette, self.degree, self.placement, self.faces, self.detail]
-        return [*first, self.steady, self.sound, self.format, self.start, self.end]
+        return [*first, self.steady, self.sound, self.format, self.start, self.end, self.skipped]
 
     def settings(self, values: Sequence) -> Settings:
         """What the values of `inputs` mean. Raises VtoonError where they mean nothing."""
-        model, look, palette, degree, placement, faces, detail, steady, sound, form, start, end = values
+        model, look, palette, degree, placement, faces, detail, steady, sound, form, start, end, skipped = values
         style, transfer = self.menu(model).find(look, palette)
         settings = Settings(
             model,
@@ -80,9 +82,14 @@ class Controls:
             form,
             start or 0.0,
             end or None,
+            tuple(skipped),
         )
         settings.options()
         return settings
+
+    def choose(self, event: gr.EventData) -> dict:
+        """A look of the gallery."""
+        return {self.look: str(event.look)}
 
     def menu(self, model: str) -> Menu:
         return Menu.of(self.page.context.models.load(model))
@@ -119,11 +126,5 @@ class Controls:
             self.palette: gr.Dropdown(self.palettes(menu), value=OWN),
         }
 
-    def output(self, settings: Settings, name: Path) -> str:
-        """What the command line calls the result."""
-        from vtoon.web.work import output_name
-
-        return output_name(name, settings) if self.video else "drawings"
-
     def _id(self, name: str) -> str:
-        return f"{'video' if self.video else 'picture'}-{name}"
+        return f"{self.tab}-{name}"

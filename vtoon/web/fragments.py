@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
-from vtoon.web.jobs import CANCELLED, FAILED, WAITING, Job
+from vtoon.web.jobs import CANCELLED, FAILED, RUNNING, WAITING, Job
 from vtoon.web.strings import Words, duration
+
+if TYPE_CHECKING:
+    from vtoon.web.making import Making
+    from vtoon.web.people import Person
 
 
 def header(words: Words, others: Sequence[tuple[str, str]], tagline: str = "tagline") -> str:
@@ -33,8 +38,9 @@ def empty(text: str) -> str:
     return f'<div class="vt-stage vt-empty"><p>{escape(text)}</p></div>'
 
 
-def compare(words: Words, before: str, after: str, size: tuple[int, int], note: str) -> str:
-    """Two pictures of one size (width, height), and the line between them that a slider moves."""
+def compare(words: Words, before: str, after: str, size: tuple[int, int], note: str, over: str = "") -> str:
+    """Two pictures of one size (width, height), and the line between them that a slider moves. `over`: what lies on
+    them."""
     width, height = size
     return (
         f'<figure class="vt-stage"><div class="vt-compare" style="--w:{width};--h:{height}">'
@@ -42,8 +48,57 @@ def compare(words: Words, before: str, after: str, size: tuple[int, int], note: 
         f'<img class="vt-after" src="{escape(after)}" alt="{escape(words("after"))}" width="{width}" height="{height}">'
         f'<span class="vt-tag vt-left">{escape(words("before"))}</span>'
         f'<span class="vt-tag vt-right">{escape(words("after"))}</span><i class="vt-line"></i>'
-        f'<input type="range" min="0" max="100" value="50" data-split aria-label="{escape(words("divider"))}"></div>'
+        f'<input type="range" min="0" max="100" value="50" data-split aria-label="{escape(words("divider"))}">'
+        f"{over}</div>"
         f"<figcaption>{escape(note)}</figcaption></figure>"
+    )
+
+
+def badges(name: str, people: Sequence[Person]) -> str:
+    """Numbers on the picture, each at its face: a press on it moves the switch of that face."""
+    return "".join(
+        f'<label class="vt-badge{"" if person.drawn else " vt-off"}" for="{name}-{i}" aria-hidden="true"'
+        f' style="left:{100 * person.x:.1f}%;top:{100 * person.y:.1f}%">{i + 1}</label>'
+        for i, person in enumerate(people)
+    )
+
+
+def switches(words: Words, name: str, people: Sequence[Person]) -> str:
+    """A switch for every face of the frame."""
+    made = "".join(
+        f'<label class="vt-person"><input type="checkbox" id="{name}-{i}" data-face="{person.face}"'
+        f"{' checked' if person.drawn else ''}>"
+        f'<img src="{person.picture}" alt="" width="44" height="44"><span>{escape(words("face", number=i + 1))}</span>'
+        "</label>"
+        for i, person in enumerate(people)
+    )
+    return f'<fieldset class="vt-people"><legend>{escape(words("drawn_faces"))}</legend>{made}</fieldset>'
+
+
+def camera(words: Words, address: str) -> str:
+    """The stage of the tab Live. `address`: where frames go."""
+    told = {
+        "live": address,
+        "start": words("camera_start"),
+        "stop": words("camera_stop"),
+        "waiting": words("camera_waiting"),
+        "denied": words("camera_denied"),
+        "insecure": words("camera_insecure"),
+        "gone": words("camera_gone"),
+        "figures": words("camera_figures"),
+    }
+    data = " ".join(f'data-{name}="{escape(text)}"' for name, text in told.items())
+    pressed = {"mirror": ' aria-pressed="true"', "before": ' aria-pressed="false"', "snapshot": ""}
+    buttons = "".join(
+        f'<button type="button" data-do="{name}"{state}>{escape(words(f"camera_{name}"))}</button>'
+        for name, state in pressed.items()
+    )
+    return (
+        f'<div class="vt-live" tabindex="0" role="group" aria-label="{escape(words("live"))}" {data}>'
+        f'<div class="vt-screen"><canvas width="640" height="480"></canvas><p>{escape(words("empty_live"))}</p></div>'
+        f'<p class="vt-figures" role="status" data-said></p><div class="vt-buttons">'
+        f'<button type="button" class="vt-primary" data-do="start">{escape(words("camera_start"))}</button>{buttons}'
+        "</div></div>"
     )
 
 
@@ -108,7 +163,9 @@ def videos(words: Words, original: str, made: str, name: str, plays: bool) -> st
         shown = f'<div class="vt-pair">{shown}</div>'
     else:
         shown = f"<p>{escape(words('not_played'))}</p>"
-    return f'<section class="vt-result" data-result>{shown}{_link(words("download", name=name), made)}</section>'
+    again = f'<a class="vt-again" href="#video-looks">{escape(words("again"))}</a>'
+    links = f'<p class="vt-links">{_button(words("download", name=name), made)}{again}</p>'
+    return f'<section class="vt-result" data-result>{shown}{links}</section>'
 
 
 def pictures(words: Words, made: Sequence[tuple[str, str]], archive: tuple[str, str] | None) -> str:
@@ -143,5 +200,50 @@ def history(words: Words, entries: Sequence[tuple[str, str, str]]) -> str:
     return f'<ol class="vt-history">{items}</ol>'
 
 
+def batch(words: Words, jobs: Sequence[tuple[str, Job, str | None]], picture: str | None) -> str:
+    """Every work of many: (name, work, address of what was made). `picture`: of the last drawn frame."""
+    over = sum(job.over for _, job, _ in jobs)
+    bar = f'<progress max="{len(jobs)}" value="{over}" aria-label="{escape(words("files_done_short"))}"></progress>'
+    items = "".join(_item(words, *job) for job in jobs)
+    image = f'<img src="{escape(picture)}" alt="{escape(words("last_frame"))}">' if picture else ""
+    text = words("files_done", done=over, total=len(jobs))
+    works = f'<ol class="vt-works">{items}</ol>'
+    return f'<div class="vt-progress"><p role="status">{escape(text)}</p>{bar}{image}{works}</div>'
+
+
+def _item(words: Words, name: str, job: Job, address: str | None) -> str:
+    state = words(f"state_{job.state}")
+    if job.state == RUNNING and job.total:
+        state = words("of", frames=job.frames, total=job.total)
+        state += f' <progress max="{job.total}" value="{job.frames}" aria-label="{escape(name)}"></progress>'
+    else:
+        state = escape(state)
+    title = f'<a href="{escape(address)}" download>{escape(name)}</a>' if address else escape(name)
+    problems = "".join(f"<small>{escape(line)}</small>" for line in job.problems)
+    return f'<li class="vt-{job.state}"><span>{title}</span><span>{state}</span>{problems}</li>'
+
+
+def making(words: Words, made: Making, line: str) -> str:
+    """A run that teaches a style: how it goes, and what it has said last."""
+    key = "own_running" if not made.over else "own_done" if not made.code else "own_ended"
+    key = "own_stopped" if made.over and made.stopped else key
+    text = words(key, seconds=duration(made.seconds))
+    said = "\n".join(made.lines)
+    return (
+        f'<div class="vt-progress"><p role="status">{escape(text)}</p>'
+        f'<pre class="vt-log" tabindex="0" aria-label="{escape(words("own_log"))}">{escape(said)}</pre></div>'
+        + command(words, line)
+    )
+
+
+def archive(words: Words, name: str, address: str) -> str:
+    """Everything at once."""
+    return f'<section class="vt-result" data-result>{_link(words("download_all", name=name), address)}</section>'
+
+
+def _button(text: str, address: str) -> str:
+    return f'<a class="vt-download" href="{escape(address)}" download>{escape(text)}</a>'
+
+
 def _link(text: str, address: str) -> str:
-    return f'<p><a class="vt-download" href="{escape(address)}" download>{escape(text)}</a></p>'
+    return f"<p>{_button(text, address)}</p>"

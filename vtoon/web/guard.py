@@ -24,7 +24,8 @@ _UNDER_PAGE = (
     r"|config|theme\.css|login|logout|favicon\.ico|manifest\.json|assets/[\w./-]+|static/[\w./-]+"
     rf"|gradio_api/(?:{_GRADIO})/?|gradio_api/theme\.css"
 )
-OPEN = re.compile(rf"/|/files/[\w-]+(/[^/]*)?|/healthz|/favicon\.ico|/(?:{_PAGES})(?:/(?:{_UNDER_PAGE}))?")
+_OWN = r"/live/(?:frame|end)|/files/[\w-]+(/[^/]*)?|/healthz|/favicon\.ico"
+OPEN = re.compile(rf"/|{_OWN}|/(?:{_PAGES})(?:/(?:{_UNDER_PAGE}))?")
 UPLOAD = re.compile(rf"/(?:{_PAGES})/gradio_api/upload/?")
 DRAINED = 8 << 20  # bytes
 SHARE = 4  # times the limit of one upload is what a session may have on disk

@@ -19,6 +19,8 @@ OWN, STYLES = "own", "style"  # colours: the face's own; the style's, where it h
 KEPT = 2  # models in memory
 PATTERNS = ("*.safetensors", "*.onnx", "vtoonify_*/vtoonify_*.pt", "vtoonify_*/vtoonify_*.safetensors")
 
+RUNS = ("*/*.safetensors", "style/*/*.safetensors", "style/*/student/*.safetensors")
+
 
 @dataclass(frozen=True)
 class Menu:
@@ -63,8 +65,14 @@ class Models:
         for root in LAYOUTS:
             for pattern in PATTERNS:
                 found += sorted((self._folder / root).glob(pattern))
-        found += sorted((self._folder / "runs").glob("*/*.safetensors"))
+        for pattern in RUNS:
+            found += sorted((self._folder / "runs").glob(pattern))
         return [DEFAULT, *(str(path) for path in found if path.name != "default.safetensors")]
+
+    def generators(self) -> list[str]:
+        """Generators of faces, which a style of one's own can begin with."""
+        files = sorted((self._folder / "checkpoint").glob("ffhq*"))
+        return [str(path) for path in files if path.suffix in (".pkl", ".pt")]
 
     def load(self, name: str) -> Stylizer:
         """One of `names`; nothing else is opened. Raises VtoonError where it is none, or its file is damaged."""

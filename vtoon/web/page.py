@@ -8,11 +8,15 @@ import gradio as gr
 
 from vtoon.web import fragments
 from vtoon.web.context import Context, Page, session_of
+from vtoon.web.dropped import FOLDER, PICTURE, VIDEO
+from vtoon.web.live_tab import LIVE, LiveTab
+from vtoon.web.own_style import OWN_STYLE, OwnStyle
 from vtoon.web.strings import LANGUAGES, Words
 from vtoon.web.tab import Tab
 
 HERE = Path(__file__).parent
-CSS, SCRIPT = (HERE / "page.css").read_text(), f"<script>{(HERE / 'page.js').read_text()}</script>"
+CSS = (HERE / "page.css").read_text()
+SCRIPT = "".join(f"<script>{(HERE / name).read_text()}</script>" for name in ("page.js", "live.js"))
 INK = gr.themes.Color(
     "#fdf4f1",
     "#fbe4dc",
@@ -58,15 +62,21 @@ def build(context: Context, language: str) -> gr.Blocks:
         gr.HTML(fragments.header(page.words, others))
         history = gr.HTML(fragments.history(page.words, []), render=False)
         with gr.Tabs():
-            with gr.Tab(page.words("video"), id="video"):
-                Tab(page, history, video=True)
-            with gr.Tab(page.words("picture"), id="picture"):
-                Tab(page, history, video=False)
+            for tab in (VIDEO, PICTURE, FOLDER):
+                with gr.Tab(page.words(tab), id=tab):
+                    Tab(page, history, tab)
+            with gr.Tab(page.words(LIVE), id=LIVE):
+                LiveTab(page)
+            if context.maker:
+                with gr.Tab(page.words(OWN_STYLE), id=OWN_STYLE):
+                    own = OwnStyle(page)
             with gr.Tab(page.words("history"), id="history"):
                 history.render()
 
         def remembered(request: gr.Request) -> str:
             return fragments.history(page.words, session_of(request).history)
 
+        if context.maker:
+            own.reopened(blocks)
         blocks.load(remembered, None, history, show_progress="hidden", api_visibility="private")
     return blocks

@@ -16,9 +16,11 @@ from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse,
 
 from vtoon.errors import VtoonError
 from vtoon.web import page
+from vtoon.web.camera import add_camera
 from vtoon.web.context import Context, Limits
 from vtoon.web.guard import Guard
 from vtoon.web.jobs import Queue
+from vtoon.web.making import Maker
 from vtoon.web.models import Models
 from vtoon.web.sessions import Sessions
 from vtoon.web.strings import LANGUAGES, preferred
@@ -37,6 +39,12 @@ class Serving:
     root_path: str = ""
     device: str = "auto"
     limits: Limits = field(default_factory=Limits)
+    own_style: bool = False  # whether there is a command that makes styles
+
+    @property
+    def local(self) -> bool:
+        """Whether only who sits at this machine sees the page."""
+        return self.host in ("127.0.0.1", "localhost", "::1") and not self.root_path
 
     def __post_init__(self) -> None:
         if self.auth is not None and (":" not in self.auth or self.auth.startswith(":") or self.auth.endswith(":")):
@@ -58,10 +66,15 @@ def serving(how: Serving, build: Build = page.build):
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.uploads)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     queue = Queue(how.limits.queue)
-    context = Context(sessions, Models(how.device), queue, how.limits, how.root_path)
+    maker = Maker() if how.own_style else None
+    kind = {"maker": maker, "local": how.local, "root_path": how.root_path}
+    context = Context(sessions, Models(how.device), queue, how.limits, **kind)
     try:
         yield application(context, how.auth, build), context
     finally:
+        context.stage.end()
+        if maker:
+            maker.stop()
         queue.close()
         sessions.close()
 
@@ -71,11 +84,12 @@ def application(context: Context, auth: str | None = None, build: Build = page.b
 
     @contextlib.asynccontextmanager
     async def tidying(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(_tidy(context.sessions))
+        task = asyncio.create_task(_tidy(context))
         yield
         task.cancel()
 
     app = FastAPI(title="vtoon", lifespan=tidying, docs_url=None, redoc_url=None, openapi_url=None)
+    add_camera(app, context)
     app.get("/files/{token}")(_file)
     app.get("/files/{token}/{name}")(_file)
 
@@ -123,10 +137,11 @@ def _file(request: Request, token: str, name: str = "") -> Response:
     return FileResponse(path, headers=headers)  # answers Range, so that videos can be sought
 
 
-async def _tidy(sessions: Sessions) -> None:
+async def _tidy(context: Context) -> None:
     while True:
         await asyncio.sleep(TIDY_SECONDS)
-        await asyncio.to_thread(sessions.tidy)
+        await asyncio.to_thread(context.sessions.tidy)
+        await asyncio.to_thread(context.stage.tidy)
 
 
 def listen(host: str, port: int) -> socket.socket:

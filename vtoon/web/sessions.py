@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vtoon.errors import VtoonError
+from vtoon.web.settings import Settings
+from vtoon.web.tracks import Tracks
 
 COOKIE = "vtoon_session"
 IDLE_SECONDS = 3600  # after which a session and its files are gone
@@ -31,7 +33,13 @@ class Session:
     pictures: dict[str, tuple[bytes, str]] = field(default_factory=dict)  # (content, media type)
     works: list[Path] = field(default_factory=list)  # folders of results, oldest first
     kept: dict[str, object] = field(default_factory=dict)  # clips and jobs, by what the page calls them
+    tracks: Tracks = field(default_factory=Tracks)
+    live: Settings | None = None  # of the tab Live, once something was chosen there
     history: list[tuple[str, str, str]] = field(default_factory=list)  # (name, address, command line), newest first
+
+    def use(self) -> None:
+        """It is not idle."""
+        self.seen = time.monotonic()
 
     def offer(self, path: Path) -> str:
         """Let this session fetch a file; returns the last parts of its address."""
@@ -76,7 +84,7 @@ class Session:
             raise VtoonError("this file was not uploaded here, or long ago; drop it again")
         mine = room / name
         number = 1
-        while mine.exists():  # two photos of one name
+        while any(path.stem == mine.stem for path in room.iterdir()):  # two drawings must not have one name
             number += 1
             mine = room / f"{Path(name).stem}-{number}{Path(name).suffix}"
         try:
@@ -111,7 +119,7 @@ class Sessions:
         """The session of a cookie, which is now in use; None where there is none."""
         session = self._all.get(name or "")
         if session:
-            session.seen = time.monotonic()
+            session.use()
         return session
 
     def tidy(self) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from vtoon.pipeline.people import Place
 from vtoon.pipeline.stylize import StylizeOptions
 from vtoon.types import Style
 
@@ -37,6 +39,7 @@ class Settings:
     format: str = "MP4 (H.264)"
     start: float = 0.0
     end: float | None = None
+    skipped: tuple[Place, ...] = ()  # people who are left as they are
 
     @property
     def suffix(self) -> str:
@@ -50,6 +53,7 @@ class Settings:
             color_transfer=self.color_transfer,
             placement=self.placement,
             faces=self.faces,
+            skip_faces=self.skipped if self.placement != "full" else (),
             detail=self.detail,
             steady=self.steady,
             sound=self.sound,
@@ -66,6 +70,7 @@ class Settings:
         words += ["--color_transfer"] if self.color_transfer else []
         words += ["--placement", self.placement] if self.placement != "paste" else []
         words += ["--faces", self.faces] if self.faces != "all" else []
+        words += ["--skip_faces", *map(_plain, self.options().skip_faces)] if self.options().skip_faces else []
         words += ["--detail", f"{self.detail:g}"] if self.detail != "auto" else []
         words += ["--ckpt", self.model] if self.model != "default" else []
         return words + (self._of_video() if video else [])
@@ -77,6 +82,11 @@ class Settings:
         words += ["--codec", codec] if codec else []
         words += ["--start", f"{self.start:g}"] if self.start else []
         return words + (["--end", f"{self.end:g}"] if self.end is not None else [])
+
+
+def _plain(place: Place) -> str:
+    """Without the folders of this server."""
+    return str(replace(place, file=place.file and Path(place.file.name)))
 
 
 def as_line(words: Sequence[str]) -> str:
