@@ -13,6 +13,7 @@ from vtoon.cli.blend import Blend
 from vtoon.cli.common import Talk, guard
 from vtoon.cli.convert import Convert
 from vtoon.cli.dataset import Dataset
+from vtoon.cli.distill import DistillCommand
 from vtoon.cli.export import Export
 from vtoon.cli.finetune import Finetune
 from vtoon.cli.generate import Generate, Mix, Morph
@@ -51,6 +52,7 @@ COMMANDS = {
     "one": One,
     "dataset": Dataset,
     "train": Train,
+    "distill": DistillCommand,
     "finetune": Finetune,
 }
 ABOUT = "Face video stylization. `vtoon COMMAND --help` tells more; `vtoon --version` prints the version."
