@@ -26,13 +26,12 @@ import torch
 
 from vtoon.errors import VtoonError
 from vtoon.models.discriminator import Discriminator
-from vtoon.models.stylegan2 import Generator, published_channels
 from vtoon.train.dataset import Dataset
 from vtoon.train.lessons import FinetuneOptions
 from vtoon.train.recipes.finetune import StyleGANFinetune
 from vtoon.train.trainer import TrainOptions, fit, tune_device
 from vtoon.weights.generators import mean_latent
-from vtoon.weights.snapshots import Start, load_start
+from vtoon.weights.snapshots import New, Start, load_start, new_start
 
 STARTED = time.monotonic()
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -87,10 +86,8 @@ def start_of(args: argparse.Namespace) -> Start:
     """What is taught: a model that is there, or a new one."""
     if args.resume:
         return load_start(args.resume)
-    torch.manual_seed(args.seed)
-    channels = {r: min(c, args.most_channels) for r, c in published_channels(args.channels).items()}
-    net = Generator(args.size, args.style_dim, args.mapping_layers, channels)
-    return Start(Path("nothing"), net, net, Discriminator(args.size, channels))
+    shape = New(args.size, args.channels, args.most_channels, args.style_dim, args.mapping_layers)
+    return new_start(shape, args.seed)
 
 
 def options_of(args: argparse.Namespace) -> FinetuneOptions:

@@ -26,6 +26,7 @@ from vtoon.cli.styles import Styles
 from vtoon.cli.stylize import Stylize
 from vtoon.cli.teach import Nada, One, Styleclip
 from vtoon.cli.train import Train
+from vtoon.cli.train_vtoonify import TrainD, TrainT
 from vtoon.cli.web import Web
 
 COMMANDS = {
@@ -52,6 +53,8 @@ COMMANDS = {
     "one": One,
     "dataset": Dataset,
     "train": Train,
+    "train_vtoonify_d": TrainD,
+    "train_vtoonify_t": TrainT,
     "distill": DistillCommand,
     "finetune": Finetune,
 }

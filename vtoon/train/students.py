@@ -1,8 +1,8 @@
 """Quick students: a network of the built-in kind that draws the one style of any stylizer (paired distillation).
 
-The teacher draws every face sheet once. Where it reshapes faces (larger eyes, a smaller chin), its drawing is brought back
-onto the photo by the landmarks of both, and the way back is kept as offsets: so the student learns shape and appearance
-apart, as it does from the built-in looks.
+The teacher draws every face sheet once. Where it reshapes faces (larger eyes, a smaller chin), its drawing is brought
+back onto the photo by the landmarks of both, and the way back is kept as offsets: so the student learns shape and
+appearance apart, as it does from the built-in looks.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -52,7 +51,7 @@ class Lesson:
 def lesson_by(
     paint: Paint, faces: FaceSheets, name: str, stamp: str, watch: Watch = lambda done, total: None
 ) -> Lesson:
-    """Every sheet drawn by a teacher. Done once for each `stamp` (the teacher's settings); one that was stopped goes on."""
+    """Every sheet drawn by a teacher. Done once for each `stamp` (the teacher's settings); what was stopped goes on."""
     raw = _painted(paint, faces, f"{name}-{stamp}", watch)
     count = len(faces)
     kept = count - HELD_OUT if count >= 4 * HELD_OUT else count
@@ -82,7 +81,7 @@ def _painted(paint: Paint, faces: FaceSheets, stem: str, watch: Watch) -> np.nda
 
 
 def _shaped(faces: FaceSheets, raw: np.ndarray, count: int, stem: str) -> tuple[np.ndarray, np.ndarray, float]:
-    """Drawings in the shape of their photos [count, SHEET, SHEET, 3], offsets back to their own, and how far that is."""
+    """Drawings in the shape of their photos [count, SHEET, SHEET, 3], offsets to their own, and how far that is."""
     keeps = np.zeros((count, OFFSET_GRID, OFFSET_GRID, 2), np.float16)
     place = faces.folder / f"{stem}-landmarks.npy"
     if not place.exists():
@@ -118,7 +117,7 @@ def _apart(photo: np.ndarray, drawn: np.ndarray) -> float:
 
 
 def offsets_of(photo: Landmarks, drawn: Landmarks) -> np.ndarray:
-    """The backward map float16 [OFFSET_GRID, OFFSET_GRID, 2], sheet px: where a pixel of the drawing lies in the photo."""
+    """The backward map float16 [OFFSET_GRID, OFFSET_GRID, 2], sheet px: where the drawing's pixels lie in the photo."""
     border = np.array([(x, y) for x in (0, 0.5, 1) for y in (0, 0.5, 1) if (x, y) != (0.5, 0.5)]) * (SHEET - 1)
     places = np.vstack([drawn.points, border])
     moves = np.vstack([photo.points - drawn.points, np.zeros_like(border)])
