@@ -19,7 +19,7 @@ LAYERS = (
     ("painters",),
     ("pipeline", "train", "latent"),
     ("compat", "stylize"),
-    ("web", "live", "cluster"),
+    ("web", "live", "cluster", "chain"),
     ("cli",),
     ("__main__",),
 )

@@ -22,6 +22,7 @@ from vtoon.cli.live import Live
 from vtoon.cli.parse import Parse
 from vtoon.cli.project import Project, Toonify
 from vtoon.cli.sefa import Sefa
+from vtoon.cli.style import Style
 from vtoon.cli.styles import Styles
 from vtoon.cli.stylize import Stylize
 from vtoon.cli.teach import Nada, One, Styleclip
@@ -57,6 +58,7 @@ COMMANDS = {
     "train_vtoonify_t": TrainT,
     "distill": DistillCommand,
     "finetune": Finetune,
+    "style": Style,
 }
 ABOUT = "Face video stylization. `vtoon COMMAND --help` tells more; `vtoon --version` prints the version."
 
