@@ -68,7 +68,7 @@ def test_boxes_are_cut_out_as_squares(boxed):
     assert face.shape == (30, 30, 3) == (*source.side(0)[::-1], 3)
     assert (face[5:25, 5:25] == 200).all() and face.sum() == 200 * 3 * 400
     assert source.picture(1).shape == (15, 15, 3)
-    with pytest.raises(VtoonError, match="a.png, box 2: lies outside"):
+    with pytest.raises(VtoonError, match=r"a\.png, box 2: lies outside"):
         source.picture(2)
     assert len(BoxSource(boxed / "pictures", boxed / "boxes.txt", 0.25, least=20)) == 2
 

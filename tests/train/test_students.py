@@ -1,4 +1,4 @@
-"""Quick students: a teacher's drawings are made once and go on, shape and appearance are told apart, files are small."""
+"""Quick students: teachers draw once and go on, shape and appearance are told apart, files are small."""
 
 import json
 
