@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vtoon.errors import VtoonError
-from vtoon.image import PHOTO_SUFFIXES
 
 FEW = 5  # drawings, up to which a style is taken from single pictures
 MANY = 30  # drawings, from which on DualStyleGAN is worth its while
@@ -78,6 +77,8 @@ def _check_numbers(wish: Wish) -> None:
 
 def pictures_in(folder: Path) -> list[Path]:
     """Image files of a folder and those below it."""
+    from vtoon.image import PHOTO_SUFFIXES  # with PyTorch, for which no plan has to wait
+
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
 
 

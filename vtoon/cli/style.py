@@ -274,6 +274,8 @@ class Pick:
             kid = "" if each.kid is None else f"KID {each.kid:.4g}, "
             mark = " <- taken" if each is best else ""
             print(f"snapshot {each.number}: {kid}identity {each.identity:.3f}, score {each.score:.3f}{mark}")
+        if best.kid is not None and best.score >= 1:
+            print("none is better than the start, whose score is 1: train longer, or on more drawings")
         print(f"{self.output}: snapshot {best.number}; {self.output.with_suffix('.png').name} shows all of them")
 
 
