@@ -65,16 +65,20 @@ class Costs:
 
 
 def measure(
-    net: Generator, preset: str, batch: int, device: torch.device, pictures: list[Path], new: bool, alone: bool
+    net: Generator, preset: str, batch: int, device: torch.device, pictures: list[Path], new: bool, road: str
 ) -> Costs:
     """`net`: the generator, or one of its shape; `pictures`: some, to find faces in; `new`: whether it is taught from
-    nothing; `alone`: whether styles are taken from single pictures."""
+    nothing; `road`: see plan.Facts."""
+    alone, dual = road == "one", road == "dual"
     seconds, memory = {"face": _face(pictures)}, {"face": 300 * 2**20}
     if new or not alone:
         seconds["gan"], memory["gan"] = _generator(net, batch, device)
         seconds["base"], memory["base"] = 1.15 * seconds["gan"], memory["gan"]  # with path lengths
     if alone:
         seconds["one"], memory["one"] = _single(net, device), 10 * _bytes(net)
+    if dual:
+        seconds["dual"], memory["dual"] = 2.5 * seconds["gan"], 2 * memory["gan"]  # two paths, and what compares
+        seconds["code"], memory["code"] = _single(net, device), 10 * _bytes(net)
     seconds["pretrain"], seconds["vtoonify"], seconds["painted"], held = _vtoonify(net, device)
     memory |= {"pretrain": held, "vtoonify": held}
     seconds["student"], memory["student"] = _student(preset, device)

@@ -8,7 +8,7 @@ from pathlib import Path
 from vtoon.chain.stage import Stage, Work
 from vtoon.chain.wish import FEW, MANY, Wish
 
-VTOONIFY_BATCH, STUDENT_BATCH = 4, 8
+VTOONIFY_BATCH, STUDENT_BATCH, DUAL_BATCH = 4, 8, 4
 SNAPSHOTS = 8  # of a fine-tuning, to pick from
 GENERATED = 200  # faces for the student, where there are no photos
 KEPT_ROWS = 3  # of a latent, up to 8 px: pose and the head's outline stay the photo's with --blend strokes
@@ -22,7 +22,7 @@ class Facts:
     size: int  # px of the generator
     drawings: tuple[Path, ...]
     faces: int  # pictures of them; 0: none are given
-    dual: bool = False  # whether DualStyleGAN's commands are here, with what they need
+    dual: bool = False  # whether DualStyleGAN's commands are here
     parsing: bool = False  # whether the parsing network's file is here
     encoder: bool = False  # whether a style encoder for this size is
 
@@ -49,6 +49,8 @@ class Lengths:
     iter: int = 2000
     student_iter: int = 4000
     one_iter: int = 300  # of a single picture: to find it, and to learn from it
+    dual_iter: int = 1500  # of DualStyleGAN's last stage; of the one before it twice as many
+    code_iter: int = 300  # of each artwork's code; a third of it to refine it
 
 
 class Planner:
@@ -60,9 +62,12 @@ class Planner:
 
     def plan(self) -> list[Stage]:
         base = self._base()
-        toon, weight = self._single(base) if self.facts.road == "one" else self._taught(base)
-        vtoonify = self._vtoonify(base, toon, weight)
         faces = self._student_faces(base)
+        toon, weight = self._single(base) if self.facts.road == "one" else self._taught(base)
+        if self.facts.road == "dual":
+            vtoonify = self._vtoonify_d(base, *self._dual(base, toon, faces))
+        else:
+            vtoonify = self._vtoonify(base, toon, weight)
         student = self._student(vtoonify, faces)
         self._shown(base, toon, vtoonify, student, faces)
         return self.stages
@@ -74,9 +79,9 @@ class Planner:
     def _machine(self) -> list[object]:
         return ["--device", self.wish.device, "--seed", self.wish.seed]
 
-    def _align(self, name: str, source: Path, count: int, which: str) -> Path:
-        out, size = self.run / name, self.facts.size
-        command = ["align", source, out, "--size", size, "--faces", which, "--min_size", LEAST_FACE]
+    def _align(self, name: str, source: Path, count: int, out: Path | None = None) -> Path:
+        out, size = out or self.run / name, self.facts.size
+        command = ["align", source, out, "--size", size, "--faces", "largest", "--min_size", LEAST_FACE]
         self._add(name, command, [source], [out], work=(Work("face", count),))
         return out
 
@@ -84,7 +89,7 @@ class Planner:
         wish, out = self.wish, self.run / "base"
         if wish.base:
             return Path(wish.base)
-        faces = self._align("faces", wish.faces, self.facts.faces, "largest")
+        faces = self._align("faces", wish.faces, self.facts.faces)
         command = ["finetune", "--data", faces, "--resume", "none", "--size", self.facts.size, "-o", out]
         command += ["--kimg", f"{self.lengths.base_kimg:g}", "--batch", wish.batch, "--mirror", "--metrics", "none"]
         command += ["--most_channels", wish.most_channels] if wish.most_channels else []
@@ -102,7 +107,7 @@ class Planner:
     def _taught(self, base: Path) -> tuple[Path, list[float]]:
         """Fine-tuned on the drawings, the best snapshot picked, blended: the generator and its layers' share."""
         wish, run, kimg = self.wish, self.run, self.lengths.kimg
-        drawings = self._align("drawings", wish.drawings, len(self.facts.drawings), "largest")
+        drawings = self._align("drawings", wish.drawings, len(self.facts.drawings), self._art)
         out = run / "finetune"
         command = ["finetune", "--data", drawings, "--resume", base, "-o", out, "--kimg", f"{kimg:g}"]
         command += ["--batch", wish.batch, "--mirror", *self._snaps(kimg, SNAPSHOTS), "--metrics", "none"]
@@ -142,9 +147,7 @@ class Planner:
         run, name, lengths = self.run, self.wish.name, self.lengths
         common = ["--stylegan_path", base, "--finetunegan_path", toon, "--name", name]
         common += ["--weight", *(f"{w:g}" for w in weight), "--batch", VTOONIFY_BATCH]
-        common += [] if self.facts.parsing else ["--no_parsing"]
-        common += [] if self.facts.encoder else ["--no_style_encoder"]
-        common += self._machine()
+        common += self._companions() + self._machine()
         encoder = run / "pretrain" / "checkpoint" / name / "pretrain.pt"
         command = ["train_vtoonify_t", "--pretrain", "--root", run / "pretrain", "--iter", lengths.pretrain_iter]
         work = (Work("pretrain", VTOONIFY_BATCH * lengths.pretrain_iter),)
@@ -157,6 +160,68 @@ class Planner:
         single = run / f"{name}-vtoonify.safetensors"
         self._add("special", ["convert", out, single, "--half", "--overwrite"], [out], [single])
         return out
+
+    @property
+    def _art(self) -> Path:
+        """The aligned drawings, where DualStyleGAN's commands look for them."""
+        return self.run / "art" / self.wish.name / "images" / "train"
+
+    def _dual(self, base: Path, toon: Path, faces: Path) -> tuple[Path, Path]:
+        """DualStyleGAN in its four steps: the generator, and the refined codes of its styles."""
+        name, root, lengths = self.wish.name, self.run / "dual", self.lengths
+        if self.wish.faces and self.wish.base:
+            faces = self._align("faces", faces, self.facts.faces)
+        elif self.wish.faces:
+            faces = self.run / "faces"
+        folder, device, count = root / name, ["--device", self.wish.device], len(self.facts.drawings)
+        data = ["--model_path", root, "--data_path", self.run / "art"]
+        codes = [folder / f"{kind}_code.npy" for kind in ("exstyle", "instyle")]
+        command = ["dual", "destylize", name, "--model_name", toon.resolve(), "--base", base, *data]
+        command += ["--iter", lengths.code_iter, "--batch", DUAL_BATCH, *device]
+        work = (Work("code", count * lengths.code_iter),)
+        self._add("destylize", command, [toon, base, self._art], codes, work=work)
+        pretrained, machine = root / "generator-pretrain.pt", [*device, "--seed", self.wish.seed]
+        command = ["dual", "pretrain", faces, "--ckpt", base, "--model_path", root, "--iter", 2 * lengths.dual_iter]
+        command += ["--batch", DUAL_BATCH, *machine]
+        clears, work = (root / "generator-pretrain_state.pt",), (Work("dual", 2 * DUAL_BATCH * lengths.dual_iter),)
+        self._add("dual_pretrain", command, [faces, base], [pretrained], clears=clears, work=work)
+        final = folder / f"generator-{lengths.dual_iter:06d}.pt"
+        command = ["dual", "finetune", name, "--ckpt", pretrained, *data, "--iter", lengths.dual_iter]
+        command += ["--save_begin", lengths.dual_iter, "--batch", DUAL_BATCH, "--augment", *machine]
+        clears, work = (folder / "generator_state.pt",), (Work("dual", DUAL_BATCH * lengths.dual_iter),)
+        inputs = [pretrained, self._art, *codes]
+        self._add("dual_finetune", command, inputs, [final], clears=clears, work=work)
+        refined, steps = folder / "refined_exstyle_code.npy", max(1, lengths.code_iter // 3)
+        command = ["dual", "refine", name, "--model_name", final.resolve(), *data, "--iter", steps]
+        work = (Work("code", count * steps),)
+        command += ["--batch", DUAL_BATCH, *device]
+        self._add("refine", command, [final, self._art, *codes], [refined], work=work)
+        return final, refined
+
+    def _vtoonify_d(self, base: Path, dual: Path, codes: Path) -> Path:
+        """Distilled in two stages, for all styles; and the second once more for one of them alone."""
+        run, name, lengths = self.run, self.wish.name, self.lengths
+        common = ["--stylegan_path", dual, "--exstyle_path", codes, "--name", name, "--batch", VTOONIFY_BATCH]
+        common += self._companions() + self._machine()
+        encoder = run / "pretrain" / "checkpoint" / name / "pretrain.pt"
+        command = ["train_vtoonify_d", "--pretrain", "--root", run / "pretrain", "--iter", lengths.pretrain_iter]
+        work = (Work("pretrain", VTOONIFY_BATCH * lengths.pretrain_iter),)
+        self._add("pretrain", command + common, [dual, codes], [encoder], clears=(run / "pretrain",), work=work)
+        style = self.wish.pick_style
+        one = ["--fix_style", "--style_id", style, "--fix_degree", "--style_degree", "0.5"]
+        made = {"vtoonify": ([], "vtoonify_s_d_c.pt"), "special": (one, f"vtoonify_s{style:03d}_d0.5_c.pt")}
+        for stage, (flags, file) in made.items():
+            root = run / stage
+            out = root / "checkpoint" / name / file
+            command = ["train_vtoonify_d", "--root", root, "--encoder_path", encoder, "--iter", lengths.iter, *flags]
+            work = (Work("vtoonify", VTOONIFY_BATCH * lengths.iter),)
+            self._add(stage, command + common, [dual, codes, encoder], [out], clears=(root,), work=work)
+        return out
+
+    def _companions(self) -> list[object]:
+        """What VToonify's trainings have to do without."""
+        parsing = [] if self.facts.parsing else ["--no_parsing"]
+        return parsing + ([] if self.facts.encoder else ["--no_style_encoder"])
 
     def _student_faces(self, base: Path) -> Path:
         if self.wish.faces:

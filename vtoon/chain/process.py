@@ -31,7 +31,7 @@ def run(stage: Stage, log: Path) -> Ended:
     so that a training finishes its step and saves, and KeyboardInterrupt is raised when it has."""
     log.parent.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "vtoon", *stage.command]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "20"}  # bars are lines here
     with log.open("a") as file:
         file.write(f"$ {stage.text}\n")
         file.flush()

@@ -7,14 +7,23 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from vtoon.chain.costs import START, Costs
-from vtoon.chain.plan import STUDENT_BATCH, VTOONIFY_BATCH, Facts, Lengths
+from vtoon.chain.plan import DUAL_BATCH, STUDENT_BATCH, VTOONIFY_BATCH, Facts, Lengths
 from vtoon.chain.stage import Stage
 from vtoon.chain.wish import Wish, shown
 from vtoon.errors import VtoonError
 
 # Of the time that is left when all that has a fixed cost is done. Faces from nothing take the most; the fine-tuning of
 # a few drawings is best stopped early.
-SHARES = {"base": 5.0, "gan": 2.0, "one": 2.0, "pretrain": 2.0, "vtoonify": 3.0, "student": 3.0}
+SHARES = {
+    "base": 5.0,
+    "gan": 2.0,
+    "one": 2.0,
+    "code": 1.0,
+    "dual": 4.0,
+    "pretrain": 2.0,
+    "vtoonify": 3.0,
+    "student": 3.0,
+}
 
 
 def asked(wish: Wish) -> Lengths:
@@ -40,8 +49,10 @@ def within(budget: float, wish: Wish, facts: Facts, stages: Sequence[Stage], cos
         "base_kimg": _round(units.get("base", 0) / 1000),
         "kimg": _round(units.get("gan", 0) / 1000),
         "one_iter": int(units.get("one", 0) / 2 / max(1, len(facts.drawings))),
+        "code_iter": int(units.get("code", 0) * 3 / 4 / max(1, len(facts.drawings))),
+        "dual_iter": int(units.get("dual", 0) / 3 / DUAL_BATCH),
         "pretrain_iter": int(units.get("pretrain", 0) / VTOONIFY_BATCH),
-        "iter": int(units.get("vtoonify", 0) / VTOONIFY_BATCH),
+        "iter": int(units.get("vtoonify", 0) / VTOONIFY_BATCH / (2 if facts.road == "dual" else 1)),
         "student_iter": int(units.get("student", 0) / STUDENT_BATCH),
     }
     least = 2 * wish.batch / 1000

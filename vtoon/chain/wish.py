@@ -26,6 +26,7 @@ class Wish:
     size: int | None = None  # px of the generator
     blend: str = "strokes"
     pick: int | None = None  # kimg of a snapshot, or the number of a single picture
+    pick_style: int = 0  # of DualStyleGAN: which artwork the specialised file and the student draw like
     preset: str = "small"
     budget: float | None = None  # seconds
     base_kimg: float | None = None

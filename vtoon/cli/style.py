@@ -28,6 +28,7 @@ Kimg = Annotated[float | None, arg(metavar="KIMG", help_behavior_hint="(default:
 PARSING, ENCODER = Path("checkpoint/faceparsing.pth"), Path("checkpoint/encoder.pt")
 ENCODER_SIZE = 1024  # px of the generator whose codes the published encoder tells
 LARGEST_NEW = 256  # px of a generator from nothing, where no size is asked for
+SHOWN = ("special", "student", "clip", "sheet")  # stages whose results a user wants
 CPU_CHANNELS = 128  # of a generator from nothing on a processor: a quarter of the published width
 
 
@@ -79,6 +80,10 @@ class Make:
     blend: Literal["strokes", "structure", "all"] = "strokes"
     """strokes: pose and outline stay the photo's. structure: shapes are drawn, the surface is the photo's (Toonify).
     all: the fine-tuned generator as it is."""
+    road: Literal["auto", "toonify"] = "auto"
+    """auto: from 30 drawings on DualStyleGAN, in which each drawing is a style. toonify: one style of all of them."""
+    pick_style: Annotated[int, arg(metavar="N")] = 0
+    """Of DualStyleGAN: the drawing that the specialised file and the student draw like."""
     preset: Literal["small", "live"] = "small"
     """Of the quick student: see vtoon distill."""
     clip: MaybeFile = None
@@ -120,8 +125,8 @@ class Make:
         except KeyboardInterrupt as stop:
             say_error("the same command goes on where it stands", "stopped")
             return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
-        say(f"{self._folder}: {', '.join(path.name for stage in stages[-1:] for path in stage.outputs)}, clip.mp4, "
-            f"student/{wish.name}.safetensors, {wish.name}-vtoonify.safetensors")  # fmt: skip
+        made = [path for stage in stages for path in stage.outputs if stage.name in SHOWN]
+        say(f"{self._folder}: {', '.join(str(path.relative_to(self._folder)) for path in made)}")
         return 0
 
     @property
@@ -148,7 +153,7 @@ class Make:
         net, size = self._network(wish)
         wish = self._narrow(wish)
         facts = self._facts(wish, size)
-        key = json.dumps([asdict(facts), asdict(replace(wish, pick=None, clip=None))], default=str)
+        key = json.dumps([asdict(facts), asdict(replace(wish, pick=None, clip=None, pick_style=0))], default=str)
         known = manifest.settled(key)
         if known and not self.dry_run:
             return Planner(wish, facts, Lengths(**known), self._folder).plan(), []
@@ -205,19 +210,20 @@ class Make:
     def _facts(self, wish: Wish, size: int) -> Facts:
         from vtoon.chain.plan import Facts
         from vtoon.chain.wish import pictures_in
+        from vtoon.cli.main import COMMANDS
 
         faces = len(pictures_in(wish.faces)) if wish.faces else 0
         encoder = ENCODER.is_file() and size == ENCODER_SIZE
-        return Facts(size, tuple(pictures_in(wish.drawings)), faces, False, PARSING.is_file(), encoder)
+        dual = "dual" in COMMANDS and self.road != "toonify"
+        return Facts(size, tuple(pictures_in(wish.drawings)), faces, dual, PARSING.is_file(), encoder)
 
     def _costs(self, wish: Wish, net: Generator, facts: Facts, say: object) -> Costs:
         from vtoon.chain.costs import measure
         from vtoon.painters.engine import pick_device
 
         say("measuring a few steps of each training ...")
-        new, alone = wish.base is None, facts.road == "one"
-        pictures = list(facts.drawings)
-        return measure(net, wish.preset, wish.batch, pick_device(self.device), pictures, new, alone)
+        where, pictures = pick_device(self.device), list(facts.drawings)
+        return measure(net, wish.preset, wish.batch, where, pictures, wish.base is None, facts.road)
 
     @staticmethod
     def _road(facts: Facts) -> str:
@@ -228,7 +234,9 @@ class Make:
             return f"{count} drawings (up to {FEW}): a generator of each single picture, one of them is taken"
         if count < MANY:
             return f"{count} drawings (under {MANY}): Toonify, a fine-tuned generator blended with that of the faces"
-        return f"{count} drawings: Toonify (DualStyleGAN's codes need vtoon dual and checkpoint/encoder.pt)"
+        if facts.dual:
+            return f"{count} drawings: DualStyleGAN, in which each is a style of its own"
+        return f"{count} drawings: Toonify, for DualStyleGAN's commands (vtoon dual) are not here"
 
 
 @dataclass(frozen=True)
