@@ -9,13 +9,17 @@ from skimage import data
 from tiny import TINY
 from torch.utils.flop_counter import FlopCounterMode
 
+from vtoon.cli.generator_teacher import Inversion, is_generator, painter
+from vtoon.errors import VtoonError
 from vtoon.image import save_image
 from vtoon.models.builtin import LIVE, SMALL, BuiltinVToonify
 from vtoon.models.face_net import POOL
+from vtoon.models.stylegan2 import Generator
 from vtoon.train import students
 from vtoon.train.pairs import OFFSET_GRID, prepare_faces
 from vtoon.train.students import build_student, lesson_by
 from vtoon.train.teacher import PairTeacher
+from vtoon.types import Landmarks
 from vtoon.weights.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -139,3 +143,25 @@ def test_bad_input_is_one_line(command, tiny_model, tmp_path, monkeypatch, args,
     monkeypatch.chdir(tmp_path)
     ended = command("distill", *(str(tiny_model) if arg == "MODEL" else arg for arg in args))
     assert ended.code == 1 and said in ended.line
+
+
+@pytest.fixture(scope="module")
+def generators(tmp_path_factory):
+    """A generator of faces and a blended one."""
+    root = tmp_path_factory.mktemp("generators")
+    for seed, name in enumerate(("base", "toon")):
+        torch.manual_seed(seed)
+        torch.save({"g_ema": Generator(32, 12, 2, dict.fromkeys((4, 8, 16, 32), 8)).state_dict()}, root / f"{name}.pt")
+    return root
+
+
+def test_a_blended_generator_is_a_teacher(generators, faces):
+    paint = painter(generators / "toon.pt", Inversion(generators / "base.pt", search=2), None, None, "cpu")
+    photo, face = np.array(faces.photos[0]), Landmarks(faces.landmarks[0].astype(np.float64))
+    drawn = paint(photo, face)
+    assert (
+        drawn.shape == photo.shape and np.abs(drawn[200:300, 200:300].astype(int) - photo[200:300, 200:300]).mean() > 5
+    )
+    assert is_generator(generators / "toon.pt") and not is_generator(generators / "missing.pt")
+    with pytest.raises(VtoonError, match="--base FILE"):
+        painter(generators / "toon.pt", Inversion(), None, None, "cpu")

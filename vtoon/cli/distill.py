@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import arg
 
 from vtoon.cli.common import Flag, Talk, progress_bar, show_notices
+from vtoon.cli.generator_teacher import Inversion
 from vtoon.errors import VtoonError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Weight = Annotated[float, arg(metavar="WEIGHT")]
 LEAST_SIZE = 64  # px of a training view
+SIGN = 50  # faces between two signs of life, where no bar is drawn
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class DistillCommand:
     """Teach a quick network of the built-in kind to draw as any stylizer does, on any pictures of faces.
 
     The teacher is whatever `vtoon stylize --ckpt` takes: a published VToonify, one of your own, an ONNX file, a model
-    of the built-in kind. The result is OUTDIR/NAME.safetensors, which `vtoon stylize --ckpt` takes in turn.
+    of the built-in kind; or a generator: a blended one, a DualStyleGAN. The result is OUTDIR/NAME.safetensors, which
+    `vtoon stylize --ckpt` takes in turn.
     """
 
     teacher: Annotated[Path | None, arg(metavar="CKPT", help_behavior_hint="")] = None
@@ -81,6 +84,7 @@ class DistillCommand:
     """Side of a training view, px, a multiple of 8."""
     lr: float = 4e-4
     """Of plain convolutions; other layers in proportion to the size of their weights."""
+    inversion: Inversion = field(default_factory=Inversion)
     terms: Terms = field(default_factory=Terms)
     seed: int = 0
     save_every: int = 500
@@ -135,8 +139,14 @@ class DistillCommand:
         say = (lambda line: None) if self.messages.quiet else print
         paint, stamp = self._painter()
         faces = prepare_faces(self.faces, self.cache, self.most)
-        with progress_bar("teacher", self.messages.quiet, " faces") as watch:
-            lesson = lesson_by(paint, faces, f"{self.style}", stamp, watch)
+        with progress_bar("teacher", self.messages.quiet, " faces") as bar:
+
+            def watch(done: int, total: int) -> None:
+                bar(done, total)
+                if done % SIGN == 0 and not sys.stderr.isatty():
+                    say(f"teacher: {done} of {total} faces drawn")
+
+            lesson = lesson_by(paint, faces, self.style, stamp, watch)
         shape = (
             f"reshapes faces by {lesson.reshapes:.2f} eye distances" if not lesson.taught.exact else "keeps their shape"
         )
@@ -154,14 +164,20 @@ class DistillCommand:
 
     def _painter(self) -> tuple[Callable[[np.ndarray, Landmarks], np.ndarray], str]:
         """How the teacher draws a face, and what tells its settings from others."""
+        from vtoon.cli.generator_teacher import is_generator, painter
         from vtoon.pipeline.stylize import StylizeOptions, load
 
+        asked: tuple = (self.teacher_style, self.style_degree, self.color_transfer)
+        if is_generator(self.teacher):
+            paint = painter(self.teacher, self.inversion, self.teacher_style, self.style_degree, self.device)
+            return paint, self._stamp(*asked, self.inversion)
         stylizer: Stylizer = load(self.teacher, self.device)
-        asked = self.teacher_style, self.style_degree, self.color_transfer
         options = StylizeOptions(*asked, placement="full", dtype="fp32")
         engine = stylizer.engine(options)
-        stamp = hashlib.sha256(self.teacher.read_bytes() + repr(asked).encode()).hexdigest()[:8]
-        return lambda image, face: stylizer.draw_faces(image, [face], options, engine), stamp
+        return lambda image, face: stylizer.draw_faces(image, [face], options, engine), self._stamp(*asked)
+
+    def _stamp(self, *settings: object) -> str:
+        return hashlib.sha256(self.teacher.read_bytes() + repr(settings).encode()).hexdigest()[:8]
 
     def _recipe(self, faces: FaceSheets, lesson: Lesson, stamp: str) -> Distill:
         import torch
