@@ -16,7 +16,7 @@ from vtoon.models.builtin import LIVE, SMALL, BuiltinVToonify
 from vtoon.models.face_net import POOL
 from vtoon.models.stylegan2 import Generator
 from vtoon.train import students
-from vtoon.train.pairs import OFFSET_GRID, prepare_faces
+from vtoon.train.pairs import OFFSET_GRID, FaceSheets, prepare_faces
 from vtoon.train.students import build_student, lesson_by
 from vtoon.train.teacher import PairTeacher
 from vtoon.types import Landmarks
@@ -59,6 +59,19 @@ def test_a_teacher_that_reshapes_is_brought_back_onto_the_photo(faces):
     cell = slice(OFFSET_GRID * 3 // 8, OFFSET_GRID * 5 // 8)
     assert lesson.taught.offsets[0][cell, cell, 0].mean() == pytest.approx(-14, abs=3)
     assert abs(lesson.taught.offsets[0][cell, cell, 1].mean()) < 2
+
+
+def test_of_many_faces_some_are_kept_back(faces, monkeypatch):
+    monkeypatch.setattr(students, "HELD_OUT", 1)
+    monkeypatch.setattr(students, "TOLD_BY", 1)
+    rows = (faces.photos, faces.landmarks, faces.native_eyes, faces.parts)
+    twice = FaceSheets(faces.folder, *(np.concatenate([values, values]) for values in rows))
+    lesson = lesson_by(lambda image, face: image, twice, "kept", "1")
+    assert not lesson.seen and list(lesson.held_out) == [5] and len(lesson.taught.faces) == 5
+    teacher = PairTeacher(lesson.taught.faces, {"mine": lesson.taught}, 64)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        teacher.face_sample(rng), teacher.pair(rng)
 
 
 def test_drawings_are_made_once_and_go_on(faces):

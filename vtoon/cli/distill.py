@@ -189,7 +189,7 @@ class DistillCommand:
         from vtoon.weights.dlib_embedding import load_face_embedding
 
         device = pick_device(self.device)
-        teacher = PairTeacher(faces, {self.style: lesson.taught}, self.size)
+        teacher = PairTeacher(lesson.taught.faces, {self.style: lesson.taught}, self.size)
         model = build_student(PRESETS[self.preset], teacher, self.seed, self._start())
         dtype = pick_dtype(self.dtype, device, half=torch.bfloat16)
         shared = vars(self.terms) | {"batch": self.batch, "lr": self.lr, "seed": self.seed, "dtype": dtype}

@@ -27,6 +27,7 @@ from vtoon.types import Landmarks
 
 PRESETS: dict[str, VToonifyConfig] = {"small": SMALL, "live": LIVE}
 RESHAPES = 0.06  # eye distances: a teacher whose landmarks lie farther from the photo's, in the median, reshapes faces
+TOLD_BY = 24  # drawings
 LOST = 0.5  # farther than this the landmarks of a drawing are not of its face
 HELD_OUT = 8  # faces that the student never sees, of sets that are large enough; its report is of them
 Paint = Callable[[np.ndarray, Landmarks], np.ndarray]  # uint8 [H, W, 3] and its face -> the drawing, of any size
@@ -56,9 +57,10 @@ def lesson_by(
     count = len(faces)
     kept = count - HELD_OUT if count >= 4 * HELD_OUT else count
     reported = range(kept, count) if kept < count else range(max(0, count - HELD_OUT), count)
-    sheets, offsets, median = _shaped(faces, raw, kept, f"{name}-{stamp}")
-    drawings = Drawings(faces, sheets, offsets, exact=median <= RESHAPES)
-    return Lesson(drawings, raw, reported, median)
+    rows = (values[:kept] for values in (faces.photos, faces.landmarks, faces.native_eyes, faces.parts))
+    taught = FaceSheets(faces.folder, *rows)
+    sheets, offsets, median = _shaped(taught, raw, f"{name}-{stamp}")
+    return Lesson(Drawings(taught, sheets, offsets, exact=median <= RESHAPES), raw, reported, median)
 
 
 def _painted(paint: Paint, faces: FaceSheets, stem: str, watch: Watch) -> np.ndarray:
@@ -80,18 +82,21 @@ def _painted(paint: Paint, faces: FaceSheets, stem: str, watch: Watch) -> np.nda
     return np.load(whole, mmap_mode="r", allow_pickle=False)
 
 
-def _shaped(faces: FaceSheets, raw: np.ndarray, count: int, stem: str) -> tuple[np.ndarray, np.ndarray, float]:
-    """Drawings in the shape of their photos [count, SHEET, SHEET, 3], offsets to their own, and how far that is."""
+def _shaped(faces: FaceSheets, raw: np.ndarray, stem: str) -> tuple[np.ndarray, np.ndarray, float]:
+    """Drawings in the shape of their photos [N, SHEET, SHEET, 3], offsets to their own, and how far that is.
+
+    Some tell whether the teacher reshapes faces; only then all are looked at.
+    """
+    count = len(faces)
     keeps = np.zeros((count, OFFSET_GRID, OFFSET_GRID, 2), np.float16)
-    place = faces.folder / f"{stem}-landmarks.npy"
-    if not place.exists():
-        save_array(place, _landmarks_of(raw, faces, count))
-    there = np.load(place)
-    apart = np.array([_apart(faces.landmarks[i], there[i]) for i in range(count)])
-    found = np.isfinite(apart) & (apart < LOST)
-    median = float(np.median(apart[found])) if found.sum() > count / 2 else 0.0
+    some = np.unique(np.linspace(0, count - 1, min(TOLD_BY, count)).astype(int))
+    apart, _ = _found(faces, raw, some, f"{stem}-some")
+    good = apart < LOST
+    median = float(np.median(apart[good])) if good.sum() > len(some) / 2 else 0.0
     if median <= RESHAPES:
         return raw[:count], keeps, median
+    apart, there = _found(faces, raw, np.arange(count), f"{stem}-all")
+    found = apart < LOST
     sheets = np.array(raw[:count])
     for i in np.flatnonzero(found):
         drawn, photo = Landmarks(there[i].astype(np.float64)), Landmarks(faces.landmarks[i].astype(np.float64))
@@ -100,15 +105,20 @@ def _shaped(faces: FaceSheets, raw: np.ndarray, count: int, stem: str) -> tuple[
     return sheets, keeps, median
 
 
-def _landmarks_of(raw: np.ndarray, faces: FaceSheets, count: int) -> np.ndarray:
-    """float32 [count, 68, 2] on the drawings, sheet px; NaN where no face is found."""
+def _found(faces: FaceSheets, raw: np.ndarray, chosen: np.ndarray, stem: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of the chosen drawings, how far their landmarks are from the photo's, and these, float32 [N, 68, 2], sheet px;
+    infinitely far where no face is found. Looked for once."""
     from vtoon.faces import FaceDetector
 
-    detector, found = FaceDetector(), np.full((count, 68, 2), np.nan, np.float32)
-    for i in range(count):
-        if landmarks := find_face(detector, np.array(raw[i])):
-            found[i] = landmarks.points
-    return found
+    place = faces.folder / f"{stem}-landmarks.npy"
+    if not place.exists():
+        detector, found = FaceDetector(), np.full((len(chosen), 68, 2), np.inf, np.float32)
+        for row, i in enumerate(chosen):
+            if landmarks := find_face(detector, np.array(raw[i])):
+                found[row] = landmarks.points
+        save_array(place, found)
+    there = np.load(place)
+    return np.array([_apart(faces.landmarks[i], there[row]) for row, i in enumerate(chosen)]), there
 
 
 def _apart(photo: np.ndarray, drawn: np.ndarray) -> float:
