@@ -161,5 +161,7 @@ def test_ctrl_c_reaches_the_training_which_saves_and_goes_on(tmp_path, monkeypat
     assert again.returncode == 0, again.stderr
     assert "finetune, goes on" in again.stdout and "goes on from run/out/state.pt" in again.stdout
     record = Manifest(tmp_path / "run").content["stages"]["finetune"]
-    assert record["status"] == "done" and record["memory_mb"] > 50
+    assert record["status"] == "done"
+    if Path("/proc/self/status").exists():
+        assert record["memory_mb"] > 50
     assert "goes on from" in (tmp_path / "run/logs/finetune.log").read_text()

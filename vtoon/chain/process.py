@@ -53,25 +53,25 @@ def run(stage: Stage, log: Path) -> Ended:
 
 
 def _followed(process: subprocess.Popen, file: object) -> Ended:
-    last = ""
+    last, memory = "", None
     for line in process.stdout:
+        memory = _held(process.pid) or memory
         file.write(line)
         file.flush()
         shown = line.rstrip().rsplit("\r", 1)[-1]
         if shown:
             print(f"    {shown}", flush=True)
             last = shown
-    return Ended(*_waited(process), last)
+    return Ended(process.wait(), memory, last)
 
 
-def _waited(process: subprocess.Popen) -> tuple[int, int | None]:
-    if not hasattr(os, "wait4"):
-        return process.wait(), None
-    with contextlib.suppress(ChildProcessError):
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        return process.returncode, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return process.wait(), None
+def _held(pid: int) -> int | None:
+    """The most bytes that a process has held so far, where the system tells; what its children report at their end
+    counts the parent's in."""
+    with contextlib.suppress(OSError, ValueError, IndexError, StopIteration):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    return None
 
 
 def _stop(process: subprocess.Popen, file: object) -> None:

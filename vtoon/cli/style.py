@@ -225,8 +225,7 @@ class Make:
         where, pictures = pick_device(self.device), list(facts.drawings)
         return measure(net, wish.preset, wish.batch, where, pictures, wish.base is None, facts.road)
 
-    @staticmethod
-    def _road(facts: Facts) -> str:
+    def _road(self, facts: Facts) -> str:
         from vtoon.chain.wish import FEW, MANY
 
         count = len(facts.drawings)
@@ -236,7 +235,8 @@ class Make:
             return f"{count} drawings (under {MANY}): Toonify, a fine-tuned generator blended with that of the faces"
         if facts.dual:
             return f"{count} drawings: DualStyleGAN, in which each is a style of its own"
-        return f"{count} drawings: Toonify, for DualStyleGAN's commands (vtoon dual) are not here"
+        why = "as asked for" if self.road == "toonify" else "for DualStyleGAN's commands (vtoon dual) are not here"
+        return f"{count} drawings: Toonify, {why}"
 
 
 @dataclass(frozen=True)
