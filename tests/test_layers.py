@@ -19,7 +19,7 @@ LAYERS = (
     ("painters",),
     ("pipeline", "train", "latent"),
     ("compat", "stylize"),
-    ("live", "cluster"),
+    ("live", "cluster", "chain"),
     ("web",),
     ("cli",),
     ("__main__",),

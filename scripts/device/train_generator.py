@@ -26,14 +26,13 @@ import torch
 
 from vtoon.errors import VtoonError
 from vtoon.models.discriminator import Discriminator
-from vtoon.models.stylegan2 import Generator, published_channels
 from vtoon.train.dataset import Dataset
 from vtoon.train.lessons import FinetuneOptions
 from vtoon.train.recipes.finetune import StyleGANFinetune
 from vtoon.train.trainer import TrainOptions, fit, tune_device
 from vtoon.weights.generators import mean_latent
 from vtoon.weights.growth import grown
-from vtoon.weights.snapshots import Start, load_start
+from vtoon.weights.snapshots import New, Start, load_start, new_start
 
 STARTED = time.monotonic()
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -86,14 +85,12 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
 
 def start_of(args: argparse.Namespace) -> Start:
     """What is taught: a model that is there, or a new one."""
-    torch.manual_seed(args.seed)
-    channels = {r: min(c, args.most_channels) for r, c in published_channels(args.channels).items()}
-    if args.resume:
-        start = load_start(args.resume)
-        return grown(start, args.size, channels) if args.size and args.size != start.net.size else start
-    size = args.size or 128
-    net = Generator(size, args.style_dim, args.mapping_layers, channels)
-    return Start(Path("nothing"), net, net, Discriminator(size, channels))
+    shape = New(args.size or 128, args.channels, args.most_channels, args.style_dim, args.mapping_layers)
+    if not args.resume:
+        return new_start(shape, args.seed)
+    torch.manual_seed(args.seed)  # of what is new
+    start = load_start(args.resume)
+    return grown(start, args.size, shape.channels) if args.size not in (None, start.net.size) else start
 
 
 def options_of(args: argparse.Namespace) -> FinetuneOptions:

@@ -22,7 +22,11 @@ def test_each_command_parses(line):
     assert tyro.cli(COMMANDS[name], args=args, use_underscores=True, config=(tyro.conf.OmitArgPrefixes,)) is not None
 
 
+NAMED = [("finetune",), ("dataset",), ("align",), ("distill",), ("train",), ("stylize",), ("convert",)]
+NAMED += [("style", "make"), ("style", "pick")]
+
+
 def test_flags_that_the_page_names_are_there(command):
-    helps = "".join(command(name, "--help").out for name in ("finetune", "dataset", "align"))
+    helps = "".join(command(*name, "--help").out for name in NAMED)
     for flag in set(re.findall(r"`(--[a-zA-Z_]+)", TEXT)):
         assert flag in helps, flag

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from vtoon.train.recipes.finetune import StyleGANFinetune
     from vtoon.weights.snapshots import Start
 
-KIMG_PER_TICK = 4
 LARGE = 512  # px from which models from nothing are as wide as published
 Number = Annotated[int, arg(metavar="N")]
 Count = Annotated[int | None, arg(metavar="N", help_behavior_hint="")]
@@ -104,13 +103,16 @@ class Finetune:
     data: Annotated[Path | None, arg(aliases=["--path"], metavar="PATH", help_behavior_hint="")] = None
     """Square pictures of one size: a folder, .zip of StyleGAN2-ADA, LMDB, or packed .npy; see `vtoon dataset`."""
     resume: Annotated[str | None, arg(aliases=["--ckpt"], metavar="CKPT|NAME", help_behavior_hint="")] = None
-    """The model to go on from: .pt or .pkl, or ffhq256, ffhq1024 ... in checkpoint/; without it, from nothing."""
+    """The model to go on from: .pt or .pkl, or ffhq256, ffhq1024 ... in checkpoint/; none, or without it: from
+    nothing."""
     outdir: Annotated[Path, arg(aliases=["-o"], metavar="PATH")] = Path("runs/finetune")
     """Folder of the run."""
     size: Count = None
     """Side of the pictures, px, of a model from nothing: 8 to 1024. A resumed model that draws smaller ones grows."""
     channel_multiplier: Annotated[int | None, arg(metavar="1|2", help_behavior_hint="")] = None
     """Width of a model from nothing: 2 as published (default from 512 px on), 1 is half of that."""
+    most_channels: Number = 512
+    """Of any layer of a model from nothing: fewer are faster."""
     kimg: Annotated[float, arg(metavar="KIMG")] = 1000.0
     """Thousand pictures to show, those before included."""
     minutes: Annotated[float | None, arg(metavar="N", help_behavior_hint="(default: as long as it takes)")] = None
@@ -120,7 +122,9 @@ class Finetune:
     batch: Number = 16
     """Pictures a step, for each process."""
     snap: Number = 5
-    """Ticks of 4 kimg between two snapshots."""
+    """Ticks between two snapshots."""
+    tick: Annotated[float, arg(metavar="KIMG")] = 4.0
+    """Thousand pictures in a tick; snapshots have the number of whole kimg."""
     gamma: Annotated[float | Literal["auto"], arg(aliases=["--r1"], metavar="auto|R1")] = "auto"
     """Of the R1 penalty; auto is 0.0002 size^2 / batch."""
     lr: float = 2e-3
@@ -161,7 +165,7 @@ class Finetune:
 
         recipe, start = self._recipe(device)
         images = recipe.options.images
-        steps, tick = max(1, round(1000 * self.kimg / images)), max(1, round(1000 * KIMG_PER_TICK / images))
+        steps, tick = max(1, round(1000 * self.kimg / images)), max(1, round(1000 * self.tick / images))
         options = TrainOptions(
             self.outdir,
             steps,
@@ -180,6 +184,10 @@ class Finetune:
             end = "" if done >= steps else "; the same command goes on"
             print(f"{self.outdir / name}: {done * images / 1000:.1f} of {self.kimg:g} kimg{end}")
 
+    @property
+    def _new(self) -> bool:
+        return self.resume in (None, "none")
+
     def _check(self) -> None:
         """Raises VtoonError for numbers that cannot be, before anything is read."""
         from vtoon.train.quality import read_metrics
@@ -188,14 +196,17 @@ class Finetune:
         read_metrics(self.metrics)
         if self.data is None:
             raise VtoonError("name the pictures: --data PATH, a folder, .zip, LMDB or packed .npy")
-        if self.batch < 1 or self.snap < 1 or not 0 < self.kimg <= 10**6 or not 0 < self.lr < 1:
-            numbers = f"batch is {self.batch}, snap {self.snap}, kimg {self.kimg:g}, lr {self.lr:g}"
-            raise VtoonError(f"{numbers}; batch and snap must be 1 or more, kimg above 0, lr above 0 and under 1")
+        counts = min(self.batch, self.snap, self.most_channels)
+        if counts < 1 or not 0 < self.kimg <= 10**6 or not self.tick > 0 or not 0 < self.lr < 1:
+            numbers = f"batch is {self.batch}, snap {self.snap}, kimg {self.kimg:g}, tick {self.tick:g}, lr {self.lr:g}"
+            raise VtoonError(
+                f"{numbers}; batch and snap must be 1 or more, kimg and tick above 0, lr above 0 and under 1"
+            )
         if self.minutes is not None and self.minutes < 0:
             raise VtoonError(f"minutes is {self.minutes:g}; it must be 0 or more")
         if not 1 <= self.machine.accumulate <= self.batch or self.batch % self.machine.accumulate:
             raise VtoonError(f"accumulate is {self.machine.accumulate}; it must divide the batch, {self.batch}")
-        path = self.path_regularize if self.path_regularize is not None else float(self.resume is None)
+        path = self.path_regularize if self.path_regularize is not None else float(self._new)
         paying = max(1, self.batch // self.names.path_batch_shrink)
         if path and self.machine.accumulate > paying:
             most = f"it can be up to {paying}, or give --path_regularize 0"
@@ -210,7 +221,7 @@ class Finetune:
                 "--freezeG and --freezeD count what is taught, --freeze_g and --freeze_d what stays; give one"
             )
         kept = [k.freeze_g, k.freeze_d, k.freeze_style, k.structure_loss, k.last_g + 1, k.last_d + 1]
-        if self.resume is None and (any(n > 0 for n in kept) or k.freeze_fc):
+        if self._new and (any(n > 0 for n in kept) or k.freeze_fc):
             raise VtoonError("freezing and --structure_loss keep what a model can do: name it with --resume")
 
     def _recipe(self, device: str) -> tuple[StyleGANFinetune, int]:
@@ -244,20 +255,17 @@ class Finetune:
     def _start(self) -> Start:
         import torch
 
-        from vtoon.models.discriminator import Discriminator
-        from vtoon.models.stylegan2 import Generator, published_channels
         from vtoon.weights.growth import grown
-        from vtoon.weights.snapshots import Start, load_start
+        from vtoon.weights.snapshots import New, load_start, new_start
 
         torch.manual_seed(self.machine.seed)  # of what is new
-        if self.resume is not None:
+        if not self._new:
             start = load_start(self.resume)
             return start if self.size in (None, start.net.size) else grown(start, self.size)
         if self.size is None or self.size not in [2**k for k in range(3, 11)]:
             raise VtoonError(f"--size {self.size}: a model from nothing draws 8, 16, 32 ... 1024 px; or give --resume")
-        channels = published_channels(self.channel_multiplier or (2 if self.size >= LARGE else 1))
-        net = Generator(self.size, channels=channels)
-        return Start(Path("nothing"), net, net, Discriminator(self.size, channels))
+        multiplier = self.channel_multiplier or (2 if self.size >= LARGE else 1)
+        return new_start(New(self.size, multiplier, self.most_channels), self.machine.seed)
 
     def _options(self, device: torch.device, net: Generator, disc: Discriminator) -> FinetuneOptions:
         import torch
@@ -266,7 +274,7 @@ class Finetune:
         from vtoon.train.freeze import blocks_left, layers_left
         from vtoon.train.lessons import FinetuneOptions
 
-        a, k, m, new = self.augmentation, self.keeping, self.machine, self.resume is None
+        a, k, m, new = self.augmentation, self.keeping, self.machine, self._new
         path = self.path_regularize if self.path_regularize is not None else 2.0 if new else 0.0
         if not 0 <= k.freeze_style <= net.num_latents or not 0 <= k.structure_loss <= len(net.to_rgbs):
             raise VtoonError(f"freeze_style is {k.freeze_style}, structure_loss {k.structure_loss}; of a generator of "

@@ -14,6 +14,7 @@ from vtoon.cli.common import Talk, guard
 from vtoon.cli.convert import Convert
 from vtoon.cli.curate import Curate
 from vtoon.cli.dataset import Dataset
+from vtoon.cli.distill import DistillCommand
 from vtoon.cli.dual import Dual
 from vtoon.cli.edit import Edit
 from vtoon.cli.export import Export
@@ -25,10 +26,12 @@ from vtoon.cli.parse import Parse
 from vtoon.cli.project import Project, Toonify
 from vtoon.cli.sefa import Sefa
 from vtoon.cli.serve import Serve
+from vtoon.cli.style import Style
 from vtoon.cli.styles import Styles
 from vtoon.cli.stylize import Stylize
 from vtoon.cli.teach import Nada, One, Styleclip
 from vtoon.cli.train import Train
+from vtoon.cli.train_vtoonify import TrainD, TrainT
 from vtoon.cli.web import Web
 
 COMMANDS = {
@@ -58,8 +61,12 @@ COMMANDS = {
     "one": One,
     "dataset": Dataset,
     "train": Train,
+    "train_vtoonify_d": TrainD,
+    "train_vtoonify_t": TrainT,
+    "distill": DistillCommand,
     "finetune": Finetune,
     "dual": Dual,
+    "style": Style,
 }
 ABOUT = "Face video stylization. `vtoon COMMAND --help` tells more; `vtoon --version` prints the version."
 

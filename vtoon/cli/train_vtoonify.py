@@ -63,6 +63,8 @@ class Beyond:
     """Compile the student first (minutes; needs a C++ compiler)."""
     workers: Annotated[int, arg(metavar="N")] = 2
     """Threads that read pictures, where pairs of them teach."""
+    root: Annotated[Path, arg(metavar="FOLDER")] = Path(".")
+    """Where checkpoint/NAME and log/NAME are made."""
     seed: int = 0
     """Of all that is random."""
     resume: bool = True
@@ -138,7 +140,7 @@ class TrainVToonify:
         recipe, parts = self._recipe(torch.device(device), say)
         stem = "pretrain" if self.pretrain else self._stem()
         return recipe, TrainOptions(
-            CHECKPOINTS / self.name,
+            self.beyond.root / CHECKPOINTS / self.name,
             self.iter,
             log_every=min(LINES_EVERY, self.log_every),
             preview_every=self.log_every,
@@ -149,7 +151,7 @@ class TrainVToonify:
             accumulate=parts,
             previews=f"{'pretrain_' if self.pretrain else ''}{{step:05d}}.jpg",
             state=f"{stem}_state.pt",
-            logs=LOGS / self.name,
+            logs=self.beyond.root / LOGS / self.name,
             resume=self.beyond.resume,
         )
 
@@ -230,7 +232,7 @@ class TrainVToonify:
         return parts
 
     def _encoder_file(self) -> Path:
-        path = self.encoder_path or CHECKPOINTS / self.name / "pretrain.pt"
+        path = self.encoder_path or self.beyond.root / CHECKPOINTS / self.name / "pretrain.pt"
         if not path.is_file():
             raise VtoonError(f"{path}: no such file; the same command with --pretrain makes it (stage one)")
         return path

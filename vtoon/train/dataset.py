@@ -32,6 +32,7 @@ log = logging.getLogger("vtoon")
 LEAST = 2  # pictures: of one alone, nothing can be learned that it does not show
 SHARE = 0.25  # of the device's memory that a set may take
 READERS = 4  # threads
+TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz")
 MAKE = "vtoon dataset FOLDER OUT --size N makes them alike"
 
 
@@ -62,7 +63,7 @@ class FolderSource:
         return str(self.files[index].relative_to(self.path))
 
     def side(self, index: int) -> tuple[int, int]:
-        return _size_of(self.files[index], str(self.files[index]))
+        return size_of(self.files[index], str(self.files[index]))
 
     def picture(self, index: int) -> np.ndarray:
         return load_image(self.files[index])[0]
@@ -89,10 +90,10 @@ class ZipSource:
         return self.names[index]
 
     def side(self, index: int) -> tuple[int, int]:
-        return _size_of(self._bytes(index), self.names[index])
+        return size_of(self._bytes(index), self.names[index])
 
     def picture(self, index: int) -> np.ndarray:
-        return _decoded(self._bytes(index), self.names[index])
+        return decoded(self._bytes(index), self.names[index])
 
     def _bytes(self, index: int) -> io.BytesIO:
         try:
@@ -130,10 +131,10 @@ class LmdbSource:
         return f"{self.size}-{index:05d}"
 
     def side(self, index: int) -> tuple[int, int]:
-        return _size_of(self._bytes(index), self.name(index))
+        return size_of(self._bytes(index), self.name(index))
 
     def picture(self, index: int) -> np.ndarray:
-        return _decoded(self._bytes(index), self.name(index))
+        return decoded(self._bytes(index), self.name(index))
 
     def _bytes(self, index: int) -> io.BytesIO:
         with self._base.begin() as read:
@@ -174,12 +175,16 @@ def open_source(path: Path, size: int) -> Source:
     if path.is_dir():
         return LmdbSource(path, size) if (path / "data.mdb").is_file() else FolderSource(path)
     if not path.exists():
-        raise VtoonError(f"{path}: no such data set; give a folder, .zip, LMDB or packed .npy")
+        raise VtoonError(f"{path}: no such data set; give a folder, .zip, .tar, LMDB or packed .npy")
     kinds = {".zip": ZipSource, ".npy": PackedSource}
+    if path.name.lower().endswith(TAR_SUFFIXES):
+        from vtoon.train.archives import TarSource
+
+        return TarSource(path)
     if path.suffix == ".mdb":
         return LmdbSource(path.parent, size)
     if path.suffix.lower() not in kinds:
-        raise VtoonError(f"{path}: not a data set; give a folder, .zip, LMDB or packed .npy")
+        raise VtoonError(f"{path}: not a data set; give a folder, .zip, .tar, LMDB or packed .npy")
     return kinds[path.suffix.lower()](path)
 
 
@@ -330,7 +335,8 @@ def _memory(device: torch.device) -> int:
     return psutil.virtual_memory().available // world_size()
 
 
-def _size_of(file: Path | io.BytesIO, name: str) -> tuple[int, int]:
+def size_of(file: Path | io.BytesIO, name: str) -> tuple[int, int]:
+    """(width, height) px, without reading the whole. Raises VtoonError with the name."""
     try:
         with Image.open(file) as image:
             width, height = image.size
@@ -341,7 +347,8 @@ def _size_of(file: Path | io.BytesIO, name: str) -> tuple[int, int]:
         raise VtoonError(f"{name}: not a readable image ({reason})") from None
 
 
-def _decoded(data: io.BytesIO, name: str) -> np.ndarray:
+def decoded(data: io.BytesIO, name: str) -> np.ndarray:
+    """uint8 [H, W, 3]. Raises VtoonError with the name."""
     try:
         return load_image(data)[0]
     except VtoonError as error:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -27,9 +28,13 @@ from vtoon.train.looks.tone import to_bytes
 from vtoon.types import Landmarks
 from vtoon.weights.npy import NpyWriter
 
+if TYPE_CHECKING:
+    from vtoon.faces import FaceDetector
+
 SHEET = 512  # px
 SHEET_EYES = 128.0  # px between the eyes on a sheet
 SHEET_CENTRE = (256.0, 236.0)  # where the middle between the eyes goes
+LEAST_EYES = 40  # px between the eyes of a picture that is at least twice as large
 OFFSET_GRID = 64  # offsets are smooth: this many samples a side hold them
 VERSION = 2  # of how sheets are made; cached ones of another version are made again
 RELIT = 5  # every fifth face is there once more in a worse light: portraits are lit far better than clips
@@ -75,6 +80,16 @@ def sheet_of(image: np.ndarray, landmarks: Landmarks) -> tuple[np.ndarray, Landm
     return sheet, landmarks.moved(scale, tuple(shift))
 
 
+def find_face(detector: FaceDetector, image: np.ndarray) -> Landmarks | None:
+    """The largest face of a picture uint8 [H, W, 3], unless it is too small to be of use."""
+    # HOG misses faces under about 80 px: a 256 px portrait is shown to it at twice the size
+    factor = 2 if max(image.shape[:2]) < 512 else 1
+    faces = detector.detect(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC))
+    if not faces or faces[0].eye_distance < LEAST_EYES:
+        return None
+    return faces[0].moved(1 / factor, (0.5 / factor - 0.5,) * 2)  # between the centres of pixels
+
+
 class SheetMaker:
     """Puts faces on sheets, one after the other, and keeps them in a folder: there may be more than memory holds."""
 
@@ -89,12 +104,7 @@ class SheetMaker:
 
     def find(self, image: np.ndarray) -> Landmarks | None:
         """The largest face of a picture, unless it is too small to be of use."""
-        # HOG misses faces under about 80 px: a 256 px portrait is shown to it at twice the size
-        factor = 2 if max(image.shape[:2]) < 512 else 1
-        faces = self.detector.detect(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC))
-        if not faces or faces[0].eye_distance < 40:
-            return None
-        return faces[0].moved(1 / factor, (0.5 / factor - 0.5,) * 2)  # between the centres of pixels
+        return find_face(self.detector, image)
 
     def add(self, image: np.ndarray, landmarks: Landmarks, drawing: np.ndarray | None = None) -> None:
         """A photo uint8 [H, W, 3] and its face; with it a drawing of the same size, if there is one."""
@@ -150,11 +160,14 @@ def load_faces(folder: Path) -> FaceSheets | None:
     return FaceSheets(folder, photos, landmarks, eyes, parts)
 
 
-def prepare_faces(folders: Sequence[Path], cache: Path) -> FaceSheets:
-    """Find the face in every picture of the folders and put it on a sheet; done once, kept under `cache`."""
+def prepare_faces(folders: Sequence[Path], cache: Path, most: int | None = None) -> FaceSheets:
+    """Find the face in every picture of the folders and put it on a sheet; done once, kept under `cache`. `most`: of
+    more pictures, so many are taken, evenly from first to last."""
     files = sorted(p for folder in folders for p in image_files(Path(folder), PHOTO_SUFFIXES))
     if not files:
         raise VtoonError(f"{', '.join(map(str, folders))}: no picture; a training set needs folders of portraits")
+    if most is not None and len(files) > most:
+        files = [files[i * len(files) // most] for i in range(most)]
     folder = cache_folder(cache, files)
     if not (faces := load_faces(folder)):
         maker = SheetMaker(folder)

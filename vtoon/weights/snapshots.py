@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vtoon.models.discriminator import Discriminator
-from vtoon.models.stylegan2 import Generator
+from vtoon.models.stylegan2 import Generator, published_channels
 from vtoon.weights.generators import base_file, load_generator
 from vtoon.weights.published import Kind, is_network_pickle, load
 from vtoon.weights.sizes import misfit
@@ -43,6 +44,29 @@ def save_snapshot(path: Path, parts: Mapping[str, Any], mean: Tensor, step: int,
     rest = {name: part for name, part in parts.items() if name not in PUBLISHED}
     content["vtoon"] = {"step": step, "about": dict(about), "parts": rest}
     save_complete(content, path)
+
+
+@dataclass(frozen=True)
+class New:
+    """The shape of a model from nothing."""
+
+    size: int  # px
+    multiplier: int = 1  # of the channels from 64 px on: 2 is as published
+    most_channels: int = 512  # of any layer
+    style_dim: int = 512
+    mapping_layers: int = 8
+
+    @property
+    def channels(self) -> dict[int, int]:
+        """Of each resolution."""
+        return {r: min(c, self.most_channels) for r, c in published_channels(self.multiplier).items()}
+
+
+def new_start(new: New, seed: int = 0) -> Start:
+    """Random networks, to be taught from nothing."""
+    torch.manual_seed(seed)
+    net = Generator(new.size, new.style_dim, new.mapping_layers, new.channels)
+    return Start(Path("nothing"), net, net, Discriminator(new.size, new.channels))
 
 
 def load_start(source: str | Path) -> Start:

@@ -1,0 +1,223 @@
+"""`vtoon distill`: a small fast network that draws the one style of any stylizer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import arg
+
+from vtoon.cli.common import Flag, Talk, progress_bar, show_notices
+from vtoon.cli.generator_teacher import Inversion
+from vtoon.errors import VtoonError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vtoon.pipeline.stylize import Stylizer
+    from vtoon.train.pairs import FaceSheets
+    from vtoon.train.recipes.distill import Distill
+    from vtoon.train.students import Lesson
+    from vtoon.types import Landmarks
+
+Weight = Annotated[float, arg(metavar="WEIGHT")]
+LEAST_SIZE = 64  # px of a training view
+SIGN = 50  # faces between two signs of life, where no bar is drawn
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Weights of the losses."""
+
+    rec_loss: Weight = 1.0
+    grad_loss: Weight = 2.0
+    perc_loss: Weight = 0.3
+    tmp_loss: Weight = 2.0
+    adv_loss: Weight = 0.1
+    adv_from: float = 0.5
+    """The discriminator joins after this fraction of the run."""
+
+
+@dataclass(frozen=True)
+class DistillCommand:
+    """Teach a quick network of the built-in kind to draw as any stylizer does, on any pictures of faces.
+
+    The teacher is whatever `vtoon stylize --ckpt` takes: a published VToonify, one of your own, an ONNX file, a model
+    of the built-in kind; or a generator: a blended one, a DualStyleGAN. The result is OUTDIR/NAME.safetensors, which
+    `vtoon stylize --ckpt` takes in turn.
+    """
+
+    teacher: Annotated[Path | None, arg(metavar="CKPT", help_behavior_hint="")] = None
+    """The stylizer that is learned from."""
+    faces: Annotated[list[Path], arg(metavar="FOLDER [FOLDER ...]", help_behavior_hint="")] = field(
+        default_factory=list
+    )
+    """Folders of portraits, any size; faces are found once."""
+    style: Annotated[str, arg(aliases=["-s"], metavar="NAME")] = "own"
+    """The name of the style in the new file."""
+    preset: Literal["small", "live"] = "small"
+    """small: as large as the built-in model (9.8 GFLOP at 256x256, 7.6 MB). live: a fifth of it (2.0 GFLOP, 1.8 MB)."""
+    outdir: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH", help_behavior_hint="(default: runs/NAME)")] = (
+        None
+    )
+    """Folder of the run; the same command goes on."""
+    teacher_style: Annotated[str | None, arg(metavar="NAME|ID", help_behavior_hint="(default: its first)")] = None
+    """Which of the teacher's styles."""
+    style_degree: Annotated[float | None, arg(metavar="0..1", help_behavior_hint="(default: 1)")] = None
+    """How far the teacher goes."""
+    color_transfer: Flag = False
+    """The teacher takes the style's palette."""
+    most: Annotated[int, arg(metavar="N")] = 500
+    """Pictures of faces to learn from, at most."""
+    init: Annotated[str, arg(metavar="default|none|FILE")] = "default"
+    """A model of the built-in kind to start from: the built-in one, none, or a file."""
+    iter: int = 4000
+    """Optimizer steps."""
+    batch: int = 8
+    """Pairs a step."""
+    size: int = 160
+    """Side of a training view, px, a multiple of 8."""
+    lr: float = 4e-4
+    """Of plain convolutions; other layers in proportion to the size of their weights."""
+    inversion: Inversion = field(default_factory=Inversion)
+    terms: Terms = field(default_factory=Terms)
+    seed: int = 0
+    save_every: int = 500
+    preview_every: int = 500
+    device: str = "auto"
+    """auto takes CUDA, then Apple's MPS, then the CPU."""
+    dtype: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the drawing network: auto is bf16 where the device multiplies it natively."""
+    cache: Path = Path("runs/cache")
+    """Where faces and the teacher's drawings of them are kept."""
+    photo_credit: str = "not stated"
+    """Source and licence of the photos, kept in the model file."""
+    messages: Talk = field(default_factory=Talk)
+
+    def run(self) -> None:
+        """Raises VtoonError for what cannot be taught."""
+        show_notices(self.messages)
+        self._check()
+        self._teach()
+
+    @property
+    def folder(self) -> Path:
+        return self.outdir or Path("runs") / self.style
+
+    @property
+    def result(self) -> Path:
+        return self.folder / f"{self.style}.safetensors"
+
+    def _check(self) -> None:
+        if self.teacher is None:
+            raise VtoonError("name the stylizer that is learned from: --teacher CKPT, as vtoon stylize --ckpt takes it")
+        if not self.faces:
+            raise VtoonError("name a folder of portraits to learn on: --faces FOLDER")
+        if missing := [folder for folder in self.faces if not folder.is_dir()]:
+            raise VtoonError(f"{missing[0]}: not a folder of pictures")
+        if not self.style or "/" in self.style or self.style.startswith(".") or self.style.isdigit():
+            raise VtoonError(f"--style {self.style!r}: it is the style's name, not a number, and a file's")
+        if self.size % 8 or self.size < LEAST_SIZE:
+            raise VtoonError(f"--size {self.size}: it must be a multiple of 8, at least {LEAST_SIZE}")
+        if min(self.iter, self.batch, self.most, self.save_every, self.preview_every) < 1 or not 0 < self.lr < 1:
+            raise VtoonError(
+                f"iter is {self.iter}, batch {self.batch}, most {self.most}, lr {self.lr:g}; they must be 1 or more, "
+                "lr above 0 and under 1"
+            )
+
+    def _teach(self) -> None:
+        from vtoon.pipeline.stylize import load
+        from vtoon.train.pairs import prepare_faces
+        from vtoon.train.students import lesson_by
+        from vtoon.train.trainer import TrainOptions, fit
+
+        say = (lambda line: None) if self.messages.quiet else print
+        paint, stamp = self._painter()
+        faces = prepare_faces(self.faces, self.cache, self.most)
+        with progress_bar("teacher", self.messages.quiet, " faces") as bar:
+
+            def watch(done: int, total: int) -> None:
+                bar(done, total)
+                if done % SIGN == 0 and not sys.stderr.isatty():
+                    say(f"teacher: {done} of {total} faces drawn")
+
+            lesson = lesson_by(paint, faces, self.style, stamp, watch)
+        shape = (
+            f"reshapes faces by {lesson.reshapes:.2f} eye distances" if not lesson.taught.exact else "keeps their shape"
+        )
+        say(f"teacher: {self.teacher}, {len(faces)} faces drawn; it {shape}")
+        recipe = self._recipe(faces, lesson, stamp)
+        options = TrainOptions(
+            self.folder, self.iter, preview_every=self.preview_every, save_every=self.save_every
+        )  # fmt: skip
+        done = fit(recipe, options)
+        if done < self.iter:
+            say(f"{done} of {self.iter} steps done: {self.folder}; the same command goes on")
+            return
+        (self.folder / "model.safetensors").replace(self.result)
+        self._report(load(self.result, self.device), paint, faces, lesson, say)
+
+    def _painter(self) -> tuple[Callable[[np.ndarray, Landmarks], np.ndarray], str]:
+        """How the teacher draws a face, and what tells its settings from others."""
+        from vtoon.cli.generator_teacher import is_generator, painter
+        from vtoon.pipeline.stylize import StylizeOptions, load
+
+        asked: tuple = (self.teacher_style, self.style_degree, self.color_transfer)
+        if is_generator(self.teacher):
+            paint = painter(self.teacher, self.inversion, self.teacher_style, self.style_degree, self.device)
+            return paint, self._stamp(*asked, self.inversion)
+        stylizer: Stylizer = load(self.teacher, self.device)
+        options = StylizeOptions(*asked, placement="full", dtype="fp32")
+        engine = stylizer.engine(options)
+        return lambda image, face: stylizer.draw_faces(image, [face], options, engine), self._stamp(*asked)
+
+    def _stamp(self, *settings: object) -> str:
+        return hashlib.sha256(self.teacher.read_bytes() + repr(settings).encode()).hexdigest()[:8]
+
+    def _recipe(self, faces: FaceSheets, lesson: Lesson, stamp: str) -> Distill:
+        import torch
+
+        from vtoon.painters.engine import pick_device, pick_dtype
+        from vtoon.train.recipes.distill import Distill, DistillOptions
+        from vtoon.train.students import PRESETS, build_student
+        from vtoon.train.teacher import PairTeacher
+        from vtoon.weights.dlib_embedding import load_face_embedding
+
+        device = pick_device(self.device)
+        teacher = PairTeacher(lesson.taught.faces, {self.style: lesson.taught}, self.size)
+        model = build_student(PRESETS[self.preset], teacher, self.seed, self._start())
+        dtype = pick_dtype(self.dtype, device, half=torch.bfloat16)
+        shared = vars(self.terms) | {"batch": self.batch, "lr": self.lr, "seed": self.seed, "dtype": dtype}
+        perceptual = load_face_embedding() if self.terms.perc_loss else None
+        options = DistillOptions(self.iter, **shared)
+        recipe = Distill(model, teacher, options, perceptual, device, lambda step: self._provenance(step, faces))
+        recipe.about |= {"teacher": f"{self.teacher.name} {stamp}", "preset": self.preset, "init": self.init}
+        return recipe
+
+    def _start(self) -> object:
+        from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+
+        if self.init == "none":
+            return None
+        return load_checkpoint(DEFAULT_CHECKPOINT if self.init == "default" else self.init).model
+
+    def _provenance(self, step: int, faces: FaceSheets) -> dict:
+        photos = {"count": faces.originals, "credit": self.photo_credit}
+        about = {"teacher": self.teacher.name, "preset": self.preset, "started from": self.init}
+        return {"command": " ".join(sys.argv), "steps": step, "batch": self.batch, "photos": photos} | about
+
+    def _report(
+        self, student: Stylizer, paint: object, faces: FaceSheets, lesson: Lesson, say: Callable[[str], None]
+    ) -> None:
+        from vtoon.cli.compare import as_json, compare
+
+        report = compare(student, paint, faces, lesson, self.folder / "sheet.png")
+        (self.folder / "report.json").write_text(json.dumps(as_json(report), indent=2))
+        for line in report.lines():
+            say(line)
+        say(f"{self.result}: style {self.style}; {self.folder / 'sheet.png'} shows photo, teacher, student")
