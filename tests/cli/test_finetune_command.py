@@ -180,6 +180,7 @@ def test_bad_data_sets_are_one_line_and_leave_nothing(here, root, command, words
 
 
 SAMPLES = {"PICTURES": "500000", "BOOL": "True"}
+SAMPLES |= {"FILE.txt": "x", "PX": "64"}
 SAMPLES |= dict.fromkeys(("N", "INT", "1|2", "50..100", "PX [PX ...]"), "2") | {"bgc|scale,xflip,...": "scale,xflip"}
 SAMPLES |= dict.fromkeys(("SHARE", "KIMG", "WEIGHT", "FLOAT", "auto|R1"), "0.5")
 SAMPLES |= (
