@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from vtoon.errors import VtoonError
+from vtoon.image import save_image
 from vtoon.models.discriminator import Discriminator
 from vtoon.models.stylegan2 import Generator
 from vtoon.train.dataset import Dataset
@@ -138,3 +139,14 @@ def test_starts_and_codes_that_do_not_fit_are_one_line(packed, tmp_path):
     assert artworks_of(data, codes, again).extrinsic.shape == (ART, ROWS, DIM)
     with pytest.raises(VtoonError, match=r"instyle_code.npy has no code of set.npy\[1\] and 4 more"):
         artworks_of(data, codes, {"set.npy[0]": codes["set.npy[0]"]})
+
+
+def test_no_other_picture_stands_in_for_a_damaged_artwork(tmp_path):
+    for name in "abc":
+        save_image(tmp_path / f"{name}.png", np.random.default_rng(0).integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8))
+    whole = (tmp_path / "b.png").read_bytes()
+    (tmp_path / "b.png").write_bytes(whole[: len(whole) // 2])
+    data = Dataset(tmp_path, SIZE, most=0)
+    assert data.names == ["a.png", "b.png", "c.png"] and data.picture(2).shape == (SIZE, SIZE, 3)
+    with pytest.raises(VtoonError, match=r"b\.png"):
+        data.picture(1)

@@ -50,14 +50,16 @@ def gone_through(
     work: Callable[[list[str], Tensor, Callable[[int], None]], None],
 ) -> None:  # fmt: skip
     """`work(names, pictures [N, 3, S, S], watch)` for one batch after the other, under one bar."""
-    import torch
+    import numpy as np
+
+    from vtoon.image import to_tensor
 
     place = {name: i for i, name in enumerate(data.names)}
     with progress_bar(title, talk.quiet, " steps") as update:
         for first in range(0, len(todo), batch):
             names = todo[first : first + batch]
-            pictures = data.batch(torch.tensor([place[name] for name in names]), first).permute(0, 3, 1, 2)
+            pictures = to_tensor(np.stack([data.picture(place[name]) for name in names]), data.device)
             before = first // batch * steps
             total = -(-len(todo) // batch) * steps
-            work(names, pictures.float() / 127.5 - 1, lambda step, before=before, total=total: update(
+            work(names, pictures, lambda step, before=before, total=total: update(
                 before + step % steps + 1, total))  # fmt: skip

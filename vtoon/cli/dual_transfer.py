@@ -99,7 +99,6 @@ class Transfer:
         from vtoon.latent.dual import degree_sheet, load_artist, with_colours
         from vtoon.latent.edit import moved, parse_edits
         from vtoon.latent.invert import aligned
-        from vtoon.latent.sheets import table
         from vtoon.weights.duals import load_codes_of
 
         show_notices(self.messages)
@@ -119,22 +118,24 @@ class Transfer:
         w_plus = moved(w_plus, edits)
         extrinsic = artist.w_of(list(codes.values())[self.style_id])
         extrinsic = with_colours(extrinsic, w_plus) if self.preserve_color else extrinsic
-        (read,), intrinsic = artist.faces.pictures(psi * w_plus), psi * w_plus
-        (drawn,) = artist.pictures(intrinsic, extrinsic, weights)
+        pair = psi * w_plus, extrinsic
+        (read,), (drawn,) = artist.faces.pictures(pair[0]), artist.pictures(*pair, weights)
         target = self.output_path / f"{self.name}_{self.style_id}_{self.content.stem}.jpg"
         save_image(target, drawn)
-        shown = {
-            "photo": face,
-            "face": read,
-            "artwork": self._artwork(list(codes)[self.style_id], drawn),
-            "drawn": drawn,
-        }
-        shown = {word: image for word, image in shown.items() if image is not None}
-        save_image(target.with_stem(f"{target.stem}_overview"), table([list(shown.values())], list(shown)))
+        artwork = self._artwork(list(codes)[self.style_id], drawn)
+        self._overview(target, {"photo": face, "face": read, "artwork": artwork, "drawn": drawn})
         if self.sheet:
-            save_image(target.with_stem(f"{target.stem}_degrees"), degree_sheet(artist, intrinsic, extrinsic))
+            save_image(target.with_stem(f"{target.stem}_degrees"), degree_sheet(artist, *pair))
         if not self.messages.quiet:
             print(f"{target}: style {self.style_id} of {path.name} at {artist.faces.size} px (the face by {how})")
+
+    @staticmethod
+    def _overview(target: Path, steps: dict[str, np.ndarray | None]) -> None:
+        from vtoon.image import save_image
+        from vtoon.latent.sheets import table
+
+        shown = {word: image for word, image in steps.items() if image is not None}
+        save_image(target.with_stem(f"{target.stem}_overview"), table([list(shown.values())], list(shown)))
 
     def _check(self) -> None:
         check_style(self.style)

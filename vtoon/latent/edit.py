@@ -139,4 +139,4 @@ def slider_sheet(samplers: Sequence[Sampler], w_plus: Tensor, edits: Sequence[tu
         for sampler in samplers:
             rows.append(sampler.pictures(codes.to(sampler.device)))
             names.append(found.name if sampler is samplers[0] else sampler.path.stem)
-    return table(rows, [*(f"{each:+g}" for each in SLIDER), "chosen"], names)
+    return table(rows, [*(f"{each:+g}" if each else "0" for each in SLIDER), "chosen"], names)

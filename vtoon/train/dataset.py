@@ -243,6 +243,10 @@ class Dataset:
         """Of the pictures, as their source has them."""
         return [self.source.name(index) for index in self._chosen]
 
+    def picture(self, number: int) -> np.ndarray:
+        """One of `names`, uint8 [size, size, 3]. Raises VtoonError where it is damaged: no other stands in for it."""
+        return resized(self.source.picture(self._chosen[number]), self.size)
+
     def batch(self, indices: Tensor, step: int = 0, coming: Iterable[tuple[int, Tensor]] = ()) -> Tensor:
         """Pictures of long [N] on the processor: uint8 [N, size, size, 3] on the device.
 
