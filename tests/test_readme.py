@@ -49,6 +49,8 @@ LONG = (
     "dataset",
     "web",
     "live",
+    "curate",
+    "serve",
 )  # these are parsed here and run by tests of their own
 RUN = [
     words[words[0] == "python" :]
@@ -108,7 +110,7 @@ def test_every_other_command_parses():
             tyro.cli(Bench, args=args, use_underscores=True, config=(tyro.conf.OmitArgPrefixes,))
         elif program == "benchmarks/memory.py":
             tyro.cli(script("benchmarks/memory.py").Memory, args=args, use_underscores=True)
-        elif program in ("benchmarks/engine.py", "benchmarks/distill.py"):
+        elif program in ("benchmarks/engine.py", "benchmarks/distill.py", "benchmarks/serve.py"):
             tyro.cli(script(program).Bench, args=args, use_underscores=True)
         elif program in ("benchmarks/temporal.py", "benchmarks/identity.py"):
             tyro.extras.get_parser(script(program).main, use_underscores=True).parse_args(args)

@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 
 import httpx
+import numpy as np
 import pytest
 import uvicorn
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 
 from vtoon.errors import VtoonError
 from vtoon.pipeline.stylize import load
+from vtoon.types import Frame
+from vtoon.video import VideoWriter
 from vtoon.web.context import Limits
 from vtoon.web.jobs import DONE, FAILED, RUNNING, WAITING, Job
 from vtoon.web.server import listen
@@ -26,6 +29,16 @@ from vtoon.web.service.store import Store
 
 OURS, THEIRS = "our-token", "their-token"
 SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def face_clip(tmp_path_factory, portrait):
+    """Four frames of a face."""
+    path = tmp_path_factory.mktemp("short") / "face.mp4"
+    with VideoWriter(path, rate=25, preset="ultrafast") as writer:
+        for i in range(4):
+            writer.write(Frame(np.ascontiguousarray(portrait[:240, 40:280]), i))
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +101,13 @@ def events(client, id_):
     return list(zip(kinds, (json.loads(line[6:]) for line in lines if line.startswith("data: ")), strict=True))
 
 
+def orphans(service):
+    """Folders that belong to no job; those of deleted ones are there until their work has stopped."""
+    live = set(service._live)
+    kept = {path.name for path in service.folder.iterdir() if path.is_dir()}
+    return kept - {entry.id for entry in service.store._some("1")} - live
+
+
 def test_a_clip_is_sent_watched_fetched_and_forgotten(served, ours, face_clip):
     answer = post(ours, face_clip, style="comic", style_degree=0.5, format="webm")
     assert answer.status_code == 201, answer.text
@@ -95,7 +115,7 @@ def test_a_clip_is_sent_watched_fetched_and_forgotten(served, ours, face_clip):
     assert answer.headers["location"] == f"/v1/jobs/{id_}" and len(id_) >= 22
     told = events(ours, id_)
     assert told[-1][0] == "end" and {kind for kind, _ in told[:-1]} <= {"progress"}
-    assert told[-1][1]["state"] == DONE and told[-1][1]["frames"] == told[-1][1]["total"] == 25
+    assert told[-1][1]["state"] == DONE and told[-1][1]["frames"] == told[-1][1]["total"] == 4
     result = ours.get(told[-1][1]["result"])
     assert 'filename="face-comic.webm"' in result.headers["content-disposition"]
     assert result.content[:4] == b"\x1aE\xdf\xa3" and result.headers["x-content-type-options"] == "nosniff"
@@ -149,8 +169,7 @@ def test_a_key_is_one_job_however_often_it_is_sent(served, ours, face_clip):
         their = post(theirs, face_clip, "k1")
         assert their.status_code == 201 and their.json()["id"] != first.json()["id"]
         theirs.delete(f"/v1/jobs/{their.json()['id']}")
-    kept = {path.name for path in served[1].folder.iterdir() if path.is_dir()}
-    assert kept == {entry.id for entry in served[1].store._some("1")} | (kept & set(served[1]._live))
+    assert not orphans(served[1])
     for one in (first.json()["id"], id_):
         ours.delete(f"/v1/jobs/{one}")
 
@@ -169,9 +188,8 @@ def test_a_key_is_one_job_however_often_it_is_sent(served, ours, face_clip):
     ],
 )
 def test_what_cannot_be_drawn_is_told_in_one_line(served, ours, face_clip, form, line):
-    before = sorted(served[1].folder.iterdir())
     answer = post(ours, face_clip, **form)
-    assert answer.status_code == 422 and sorted(served[1].folder.iterdir()) == before
+    assert answer.status_code == 422 and not orphans(served[1])
     assert line is None or (line in answer.json()["detail"] and "\n" not in answer.json()["detail"])
 
 
@@ -181,7 +199,6 @@ def test_bad_files_are_told_and_leave_nothing(served, ours, tmp_path, make_clip)
     big.write_bytes(bytes((1 << 20) + (1 << 17)))
     playlist.write_text("#EXTM3U\nfile:///etc/passwd")
     make_clip(long, 160)
-    before = sorted(served[1].folder.iterdir())
     wanted = [(bad, 422, "bad.mp4: not a readable video"), (big, 413, "--max_mb"), (long, 413, "0.1 minutes long"),
               (playlist, 422, "list.mp4: a list that names other files")]  # fmt: skip
     for path, status, line in wanted:
@@ -203,7 +220,7 @@ def test_bad_files_are_told_and_leave_nothing(served, ours, tmp_path, make_clip)
         assert ours.post("/v1/jobs", content=without_length(), headers=kind).status_code == 413
     except httpx.TransportError:
         pass  # it may be hung up on in the middle
-    assert sorted(served[1].folder.iterdir()) == before
+    assert not orphans(served[1])
 
 
 def test_the_description_is_open_and_asks_for_nothing_from_elsewhere(served, ours):
@@ -219,7 +236,7 @@ def test_prometheus_can_read_the_figures(served, ours, face_clip):
     ended(ours, id_)
     text = ours.get("/metrics").text
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    assert float(values["vtoon_frames_total"]) >= 25 and float(values['vtoon_jobs{state="done"}']) >= 1
+    assert float(values["vtoon_frames_total"]) >= 4 and float(values['vtoon_jobs{state="done"}']) >= 1
     assert float(values['vtoon_http_responses_total{code="201"}']) >= 1
     for name in {key.split("{")[0] for key in values}:
         assert f"# TYPE {name} " in text and f"# HELP {name} " in text
@@ -236,7 +253,7 @@ ANY = st.text(max_size=12)
                           "/v1/jobs/../../etc/passwd", "/v1/jobs/%2e%2e", "/x"]),
     form=st.dictionaries(st.sampled_from(["style", "style_degree", "detail", "faces", "start", "end", "url"]), ANY),
     file=st.none() | st.binary(max_size=64),
-    key=st.none() | st.text("abc-\x7f ", max_size=12),
+    key=st.none() | st.text("abc-:é", max_size=12).map(lambda text: text.encode()),
 )  # fmt: skip
 def test_no_request_is_answered_by_a_defect(served, method, path, form, file, key):
     headers = {"authorization": f"Bearer {OURS}"} | ({"idempotency-key": key} if key else {})
@@ -245,7 +262,7 @@ def test_no_request_is_answered_by_a_defect(served, method, path, form, file, ke
     assert answer.status_code < 500
     if answer.status_code >= 400 and method != "HEAD":
         assert answer.json()["detail"]
-    assert len([p for p in served[1].folder.iterdir() if p.is_dir()]) == len(served[1].store._some("1"))
+    assert not orphans(served[1])
 
 
 @pytest.fixture
