@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
+import sys
 import threading
 import time
+import tracemalloc
 
 import av
 import numpy as np
@@ -20,7 +23,7 @@ from vtoon.live import loop as loop_module
 from vtoon.live import source
 from vtoon.live.loop import DETAILS, FIRST_DETAIL, WATCHED, Detail, Live, Wish
 from vtoon.live.sink import Recording, Stream, open_sink
-from vtoon.live.source import Newest
+from vtoon.live.source import Latest, Newest
 from vtoon.pipeline.stylize import StylizeOptions
 from vtoon.types import Frame, Rendered, TrackedFace, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter
@@ -43,14 +46,19 @@ def tracker(monkeypatch, face):
     """The face is where it is: finding it takes a busy machine seconds."""
 
     class Tracker:
-        def __init__(self, faces):
-            pass
+        """Where `here` says that nobody is there, nobody is."""
+
+        here = staticmethod(lambda image: True)
 
         def track(self, frames):
+            number = 0
             for frame in frames:
-                yield TrackedFrame(frame, (TrackedFace(0, face),))
+                there = self.here(frame.image)
+                number += not there  # who comes back has another number
+                yield TrackedFrame(frame, (TrackedFace(number, face),) if there else ())
 
     monkeypatch.setattr(loop_module, "FaceTracker", Tracker)
+    return Tracker
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +107,104 @@ def test_a_source_that_is_too_fast_loses_frames_and_no_time(stylizer, clip):
     assert stats.dropped >= 10 and sink.seconds[-1] > 0.8  # it was played on and on
     assert sink.seconds == sorted(sink.seconds) and len({number(image) for image in sink.images}) > 3
     assert 0.1 <= stats.p50 <= stats.p95 and stats.fps < 10.5
+
+
+@contextlib.contextmanager
+def fed(loop, pictures):
+    """Every picture is drawn before the next one comes: the run, and each frame's number and drawing."""
+    mailbox = Latest()
+
+    def drawn():
+        mailbox.put(next(pictures))
+        for _ in run:
+            yield loop.last
+            picture = next(pictures, None)
+            if picture is None:
+                return
+            mailbox.put(picture)
+
+    with contextlib.closing(loop.run(mailbox, [])) as run:
+        yield drawn()
+
+
+def test_who_leaves_and_comes_back_is_drawn_or_left_as_before(stylizer, tracker, portrait, monkeypatch):
+    empty, there = np.zeros((160, 160, 3), np.uint8), np.ascontiguousarray(portrait[::2, ::2])
+    monkeypatch.setattr(tracker, "here", staticmethod(lambda image: image.any()))
+    loop, same = live(stylizer, detail=64, style="comic", steady=False), []
+    with fed(loop, iter([there, empty, there, there, empty, there, there])) as drawn:
+        for number, image in enumerate(drawn):
+            same.append(bool((image == (there if number not in (1, 4) else empty)).all()))
+            if number == 2:
+                obey(loop, "skip 80,70")
+            if number == 5:
+                obey(loop, "skip 80,70")
+    assert same == [False, True, False, True, True, True, False]  # left where he comes back, then drawn again
+    for wrong, said in (("skip 1,1", "no face at 1,1"), ("skip me", "X,Y px")):
+        with pytest.raises(VtoonError, match=said):
+            obey(loop, wrong)
+
+
+def test_memory_is_flat(stylizer, portrait):
+    pictures = (np.ascontiguousarray(np.roll(portrait[::2, ::2], i % 7, 1)) for i in range(50))
+    loop, used = live(stylizer, detail=64), {}
+    with fed(loop, pictures) as drawn:
+        for number, _ in enumerate(drawn):
+            if number == 10:
+                tracemalloc.start()
+            if number in (20, 45):
+                gc.collect()
+                used[number] = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert abs(used[45] - used[20]) < 160 * 160 * 3  # not one picture more
+
+
+def test_a_window_has_keys(stylizer, monkeypatch):
+    import PIL.ImageTk
+
+    class Tk:
+        TclError, events, shown = RuntimeError, {}, []
+
+        def __init__(self, *_, **how):
+            self.bind, self.configure = self.events.__setitem__, lambda image: self.shown.append(image)
+            self.protocol, self.title, self.pack = self.bind, str, lambda: None
+            self.update = self.destroy = lambda: None
+
+        Tk = Label = property(lambda self: Tk)
+
+    monkeypatch.setitem(sys.modules, "tkinter", Tk())
+    monkeypatch.setattr(PIL.ImageTk, "PhotoImage", lambda picture, master: picture.size)
+    loop, said = live(stylizer), []
+    with open_sink("window", 15, obey=said.append) as window:
+        window.write(np.zeros((6, 8, 3), np.uint8), 0.0)
+        for key in ("m", "Right", "x", "Escape"):
+            Tk.events["<Key>"](type("Event", (), {"keysym": key}))
+        Tk.events["<Button-1>"](type("Event", (), {"x": 3, "y": 4}))
+        Tk.events["WM_DELETE_WINDOW"]()
+    assert Tk.shown == [(8, 6)] and said == ["mirror", "style +1", "quit", "skip 3,4", "quit"]
+    changed = []
+    monkeypatch.setattr(loop, "change", lambda options: changed.append((options.style, options.style_degree)))
+    obey(loop, "style -1"), obey(loop, "degree -0.1"), obey(loop, "degree +1")
+    assert changed == [(len(stylizer.styles) - 1, None), (None, 0.9), (None, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("system", "name", "place", "options"),
+    [
+        ("Linux", "screen", ":7", {}),
+        ("Linux", "screen:64x48+10,20", ":7+10,20", {"video_size": "64x48"}),
+        ("Windows", "screen:64x48+1,2", "desktop", {"video_size": "64x48", "offset_x": "1", "offset_y": "2"}),
+        ("Darwin", "screen", "Capture screen 0", {}),
+        ("Darwin", "screen:64x48+1,2", None, {}),
+    ],
+)
+def test_the_screen_is_a_source(monkeypatch, system, name, place, options):
+    asked = []
+    monkeypatch.setattr(source.platform, "system", lambda: system)
+    monkeypatch.setenv("DISPLAY", ":7")
+    monkeypatch.setattr(source.av, "open", lambda where, **how: asked.append((where, how["options"])))
+    with pytest.raises(VtoonError, match="parts of the screen") if place is None else contextlib.nullcontext():
+        source._open(name)
+    assert asked == ([] if place is None else [(place, options)])
 
 
 def test_it_is_sent_over_the_network_and_arrives_drawn(stylizer, clip):

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,20 +21,23 @@ if TYPE_CHECKING:
     from vtoon.live.loop import Stats
 
 SAID_EVERY = 2.0  # s
-KEYS = "style NAME | degree 0..1 | colours | mirror | before | snapshot | quit"
+KEYS = "style NAME | degree 0..1 | skip X,Y | colours | mirror | before | snapshot | quit"
 
 
 @dataclass(frozen=True)
 class Live:
     """Draw a camera, a stream or a file as it comes. Frames that come too fast are left out.
 
-    While it runs, a line typed changes it: style NAME, degree 0..1, colours, mirror, before, snapshot, quit.
+    While it runs, a line typed changes it: style NAME, degree 0..1, skip X,Y, colours, mirror, before, snapshot, quit.
+    A window has keys: left and right, up and down, M, B, S, C, Q; a click on a face leaves that person as he is.
     """
 
     source: Annotated[str, Positional, arg(metavar="SOURCE")] = "0"
-    """A camera's number, an address (rtsp, rtmp, udp, tcp, srt, http) or a file, played over and over."""
+    """A camera's number, screen (or a part: screen:640x480+100,50), an address (rtsp, rtmp, udp, tcp, srt, http) or a
+    file, played over and over."""
     output: Annotated[tuple[str, ...], arg(aliases=["-o"], metavar="TARGET", help_behavior_hint="")] = ()
-    """A file to record, an address to send to (udp, tcp, srt, rtmp, rtsp), camera for a virtual one; or several."""
+    """window, a file to record, an address to send to (udp, tcp, srt, rtmp, rtsp), camera for a virtual one; or
+    several."""
     style: Annotated[str | None, arg(aliases=["-s"], metavar="NAME|ID", help_behavior_hint="(default: 0)")] = None
     """Which drawing; `vtoon styles` lists them."""
     style_degree: Annotated[float | None, arg(metavar="0..1", help_behavior_hint="(default: 1)")] = None
@@ -64,7 +68,7 @@ class Live:
 
         show_notices(self.messages)
         if not self.output:
-            raise VtoonError("no target: give -o toon.mp4, -o udp://host:port, -o rtmp://... or -o camera")
+            raise VtoonError("no target: give -o window, -o toon.mp4, -o udp://host:port, -o rtmp://... or -o camera")
         if not 0 < self.fps <= 240:
             raise VtoonError(f"fps is {self.fps:g}; it must be more than 0 and at most 240")
         drawing = {"faces": self.drawing.faces, "detail": self.drawing.detail, "steady": self.drawing.steady}
@@ -72,13 +76,14 @@ class Live:
         options = StylizeOptions(**chosen, placement=self.placement, **drawing)
         stylizer = load(self.ckpt or "default", self.drawing.device)
         stylizer.settled(options)
-        sinks = [open_sink(name, self.fps, self.overwrite) for name in self.output]
         say = (lambda line: None) if self.messages.quiet else lambda line: say_error(line, "note")
-        loop = Loop(stylizer, Wish(options, self.mirror), self.fps, say)
-        self._watch(loop, loop.run(self.source, sinks, self.seconds))
+        loop, stopped = Loop(stylizer, Wish(options, self.mirror), self.fps, say), threading.Event()
+        keys = partial(_obey, loop, stopped)
+        sinks = [open_sink(name, self.fps, self.overwrite, keys) for name in self.output]
+        self._watch(loop, loop.run(self.source, sinks, self.seconds), stopped)
 
-    def _watch(self, loop: Loop, stats: object) -> None:
-        stopped, last, said = threading.Event(), None, time.monotonic()
+    def _watch(self, loop: Loop, stats: object, stopped: threading.Event) -> None:
+        last, said = None, time.monotonic()
         if sys.stdin is not None and sys.stdin.isatty():
             threading.Thread(target=_listen, args=(loop, stopped), daemon=True).start()
         with contextlib.closing(stats):
@@ -102,12 +107,18 @@ def _listen(loop: Loop, stopped: threading.Event) -> None:
     """Obey what is typed, a line each."""
     say_error(KEYS, "type")
     for line in sys.stdin:
-        try:
-            if obey(loop, line):
-                stopped.set()
-                return
-        except VtoonError as error:
-            say_error(str(error))
+        _obey(loop, stopped, line)
+        if stopped.is_set():
+            return
+
+
+def _obey(loop: Loop, stopped: threading.Event, line: str) -> None:
+    """Do what a line or a key says; what is wrong is said in a line."""
+    try:
+        if obey(loop, line):
+            stopped.set()
+    except VtoonError as error:
+        say_error(str(error))
 
 
 def obey(loop: Loop, line: str) -> bool:
@@ -115,12 +126,11 @@ def obey(loop: Loop, line: str) -> bool:
     word, _, value = line.strip().partition(" ")
     wish = loop.wish
     if word == "style":
-        loop.change(replace(wish.options, style=value.strip()))
+        loop.change(replace(wish.options, style=_style(loop, value.strip())))
     elif word == "degree":
-        try:
-            loop.change(replace(wish.options, style_degree=float(value)))
-        except ValueError:
-            raise VtoonError(f"degree is {value!r}; it must be a number between 0 and 1") from None
+        loop.change(replace(wish.options, style_degree=_degree(wish.options.style_degree, value)))
+    elif word == "skip":
+        _skip(loop, value)
     elif word == "colours":
         loop.change(replace(wish.options, color_transfer=not wish.options.color_transfer))
     elif word == "mirror":
@@ -132,6 +142,37 @@ def obey(loop: Loop, line: str) -> bool:
     elif word and word != "quit":
         raise VtoonError(f"{word!r} is not known; type {KEYS}")
     return word == "quit"
+
+
+def _style(loop: Loop, value: str) -> str | int:
+    """A name, or the one after (+1) or before (-1)."""
+    if not value.startswith(("+", "-")):
+        return value
+    count, now = len(loop.stylizer.styles), loop.stylizer.settled(loop.wish.options)[0].id
+    try:
+        return (now + int(value)) % count
+    except ValueError:
+        raise VtoonError(f"style is {value!r}; it must be a name, +1 or -1") from None
+
+
+def _degree(now: float | None, value: str) -> float:
+    """A number, or how much more (+0.1) or less (-0.1)."""
+    try:
+        number = float(value)
+    except ValueError:
+        raise VtoonError(f"degree is {value!r}; it must be a number between 0 and 1") from None
+    if value.startswith(("+", "-")):
+        return round(min(max(0.0, (1.0 if now is None else now) + number), 1.0), 2)
+    return number
+
+
+def _skip(loop: Loop, value: str) -> None:
+    x, _, y = value.partition(",")
+    try:
+        left = loop.skip(float(x), float(y))
+    except ValueError:
+        raise VtoonError(f"skip is {value!r}; it must be X,Y px of a face") from None
+    say_error("this person is left as he is" if left else "this person is drawn again", "note")
 
 
 def snapshot(loop: Loop) -> None:

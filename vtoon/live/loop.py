@@ -10,16 +10,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from vtoon.faces import FaceDetector, FaceTracker, RegionPlanner
+from vtoon.errors import VtoonError
+from vtoon.faces import FaceDetector, FaceTracker, RegionPlanner, largest_only
 from vtoon.faces.detect import QUICK
 from vtoon.flow import estimate_flow, steady_with_past
 from vtoon.live.sink import MILLISECOND, Sink
 from vtoon.live.source import Captured, Latest, Newest
 from vtoon.painters.engine import Engine, Job
 from vtoon.painters.published import PublishedModel
+from vtoon.pipeline.people import People
 from vtoon.pipeline.placement import Paste
 from vtoon.pipeline.stylize import StylizeOptions, Stylizer
-from vtoon.types import Frame, Rendered
+from vtoon.types import Frame, Rendered, TrackedFrame
 
 DETAILS = (64.0, 80.0, 96.0, 112.0, 128.0)  # px between the eyes, of the automatic detail
 FIRST_DETAIL = 2  # of these
@@ -47,6 +49,7 @@ class Wish:
     options: StylizeOptions
     mirror: bool = False
     drawn: bool = True  # False: the frame as it came
+    people: People | None = None  # who is left as he is
 
 
 @dataclass
@@ -89,6 +92,7 @@ class Live:
         self._coming: deque[Captured] = deque()
         self.frames = 0
         self.number = -1  # of the source's frames, what was sent last
+        self.seen: TrackedFrame | None = None  # the last one, every face that is in it
         self.last: np.ndarray | None = None  # uint8 [H, W, 3], what was sent last
 
     def run(self, source: str | Latest, sinks: Sequence[Sink], seconds: float | None = None) -> Iterator[Stats]:
@@ -136,7 +140,8 @@ class Live:
     def _drawn(self, newest: Latest) -> Iterator[Rendered]:
         options = self.wish.options
         options = replace(options, detail=DETAILS[FIRST_DETAIL]) if self._held else options
-        tracked = FaceTracker(faces=options.faces).track(self._frames(newest))
+        tracked = self._wanted(FaceTracker().track(self._frames(newest)))
+        tracked = largest_only(tracked) if options.faces == "largest" else tracked
         first = next(tracked, None)
         if first is None:
             return
@@ -149,6 +154,21 @@ class Live:
 
         drawn = self.stylizer.render(all_of_them(), self._placement, self._engine, 1)
         yield from steady_with_past(drawn, estimate_flow) if options.steady else drawn
+
+    def _wanted(self, tracked: Iterator[TrackedFrame]) -> Iterator[TrackedFrame]:
+        """The faces that are drawn: it may change with every frame."""
+        for frame in tracked:
+            self.seen = frame
+            yield self.wish.people.without(frame) if self.wish.people else frame
+
+    def skip(self, x: float, y: float) -> bool:
+        """Leave the person at x, y px of the last frame as he is, and know him when he comes back; or draw him again.
+        Returns whether he is left. Raises VtoonError where there is no face."""
+        if self.seen is None:
+            raise VtoonError("there is no frame yet")
+        people = self.wish.people or People([])
+        self.wish.people = people
+        return people.switch(self.seen, x, y)
 
     def _frames(self, newest: Latest) -> Iterator[Frame]:
         for captured in newest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from types import TracebackType
 from typing import Protocol
@@ -12,6 +13,7 @@ import av
 import numpy as np
 
 from vtoon.errors import VtoonError, needs_extra
+from vtoon.live.window import WINDOW, Window
 from vtoon.video import VideoWriter
 
 MILLISECOND = Fraction(1, 1000)
@@ -113,10 +115,15 @@ class VirtualCamera:
             self._camera.close()
 
 
-def open_sink(name: str, rate: float, overwrite: bool = False) -> Sink:
-    """`camera`, an address, or a file. Raises VtoonError where it is none of these."""
+def open_sink(
+    name: str, rate: float, overwrite: bool = False, obey: Callable[[str], object] = lambda line: None
+) -> Sink:
+    """`camera`, `window` (whose keys become lines for `obey`), an address, or a file. Raises VtoonError where it is
+    none of these."""
     if name == CAMERA:
         return VirtualCamera(rate)
+    if name == WINDOW:
+        return Window(obey)
     if STREAM.match(name):
         return Stream(name, rate)
     if "://" in name:

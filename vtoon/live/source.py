@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import re
 import threading
@@ -19,6 +20,8 @@ from vtoon.video import VideoReader
 RETRY_SECONDS = 1.0  # between looks for a camera that went away
 TIMEOUT = 5.0  # s without a packet after which a stream is opened again
 CAMERAS = {"Linux": ("v4l2", "/dev/video{}"), "Darwin": ("avfoundation", "{}"), "Windows": ("dshow", "video={}")}
+SCREENS = {"Linux": "x11grab", "Windows": "gdigrab", "Darwin": "avfoundation"}
+SCREEN = re.compile(r"screen(?::(\d+)x(\d+)\+(\d+),(\d+))?")  # width x height + left, top
 STREAM = re.compile(r"(rtsp|rtmp|rtmps|udp|tcp|srt|http|https)://")
 
 
@@ -32,11 +35,11 @@ class Captured:
 
 
 def frames(name: str) -> Iterator[np.ndarray]:
-    """Pictures of a source without end. `name`: a camera's number, an address of a stream, or a file.
+    """Pictures of a source without end. `name`: a camera's number, `screen`, an address of a stream, or a file.
 
     What goes away is opened again. Raises VtoonError where it cannot be opened the first time.
     """
-    if name.isdigit() or STREAM.match(name):
+    if name.isdigit() or SCREEN.fullmatch(name) or STREAM.match(name):
         yield from _opened_again(name)
     while True:
         yield from _played(name)
@@ -71,6 +74,8 @@ def _opened_again(name: str) -> Iterator[np.ndarray]:
 
 
 def _open(name: str) -> av.container.InputContainer:
+    if screen := SCREEN.fullmatch(name):
+        return _open_screen(*screen.groups())
     if not name.isdigit():
         return av.open(name, timeout=TIMEOUT, options={"fflags": "nobuffer", "flags": "low_delay"})
     system = platform.system()
@@ -78,6 +83,23 @@ def _open(name: str) -> av.container.InputContainer:
         raise VtoonError(f"cameras are not known on {system}; give a stream or a file")
     form, pattern = CAMERAS[system]
     return av.open(pattern.format(name), format=form, timeout=TIMEOUT)
+
+
+def _open_screen(
+    width: str | None, height: str | None, left: str | None, top: str | None
+) -> av.container.InputContainer:
+    """The screen, or a part of it. Raises VtoonError where this system's cannot be had."""
+    system = platform.system()
+    options, place = ({"video_size": f"{width}x{height}"} if width else {}), ""
+    if system == "Linux":
+        place = os.environ.get("DISPLAY", ":0") + (f"+{left},{top}" if width else "")
+    elif system == "Windows":
+        place, options = "desktop", options | ({"offset_x": left, "offset_y": top} if width else {})
+    elif system == "Darwin" and not width:
+        place = "Capture screen 0"
+    if not place:
+        raise VtoonError(f"{'parts of the screen are' if width else 'the screen is'} not known on {system}")
+    return av.open(place, format=SCREENS[system], timeout=TIMEOUT, options=options)
 
 
 class Latest:

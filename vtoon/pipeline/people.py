@@ -27,6 +27,8 @@ SAME_PLACE = 0.3  # overlap (IoU) of a tracked face and one found in the same fr
 SAME_PERSON = 0.5  # distance of two faces' embeddings; 0.6 where both are surely looked for, others come by here
 LOOKS = (0, 5, 20)  # a person is looked at in these frames of a track, and the looks are averaged
 
+TRACKS, KNOWN = 256, 64  # tracks and faces that are remembered, of a stream without end
+
 
 @dataclass(frozen=True)
 class Place:
@@ -107,13 +109,37 @@ class People:
             self._known += [(seen, i, pointed.get(i)) for i in range(len(seen.faces))]
         self._tracks: dict[int, _Track] = {}
 
+    def without(self, tracked: TrackedFrame, shift: Fraction = Fraction(0)) -> TrackedFrame:
+        """The frame that comes next, without the faces that are left as they are. `shift`: s, of its time."""
+        time = _time(tracked.frame) + shift
+        kept = tuple(face for face in tracked.faces if self._who(tracked.frame, time, face) is None)
+        while len(self._tracks) > TRACKS:
+            self._tracks.pop(next(iter(self._tracks)))
+        return replace(tracked, faces=kept)
+
+    def switch(self, tracked: TrackedFrame, x: float, y: float) -> bool:
+        """Leave the person at a point as he is, or, if he is left already, draw him again: whether he is left now.
+
+        The other faces of the frame become counterexamples. Raises VtoonError where there is no face.
+        """
+        seen, place = Seen(tracked.frame.image, tuple(face.landmarks for face in tracked.faces)), Place(x, y)
+        found = _face_at(seen, place)
+        track = tracked.faces[found].track
+        left = self._tracks.get(track, _Track()).place
+        if left:
+            self._known = [known for known in self._known if known[2] != left]
+        else:
+            self._known += [(seen, i, place if i == found else None) for i in range(len(seen.faces))]
+        self._known = self._known[-KNOWN:]
+        self._tracks = {}
+        self._tracks[track] = _Track(place=None if left else place, sure=True)
+        return not left
+
     def leave(self, tracked: Iterator[TrackedFrame], reader: VideoReader | None = None) -> Iterator[TrackedFrame]:
         """Every frame without the faces that are left as they are. `reader`: where the frames are from."""
         self._tracks = {}
         for frame in tracked:
-            time = _time(frame.frame) + (reader.shift if reader else 0)
-            kept = tuple(face for face in frame.faces if self._who(frame.frame, time, face) is None)
-            yield replace(frame, faces=kept)
+            yield self.without(frame, reader.shift if reader else Fraction(0))
 
     def alone(
         self, image: np.ndarray, faces: Sequence[Landmarks], time: Fraction | None = Fraction(0)
