@@ -21,6 +21,7 @@ def asked(home, make_clip, tmp_path, monkeypatch, portrait):
     monkeypatch.setitem(students.PRESETS, "live", TINY)
     monkeypatch.setattr(pick, "COMPARED", range(4))
     monkeypatch.setattr(plan, "STUDENT_BATCH", 2)
+    monkeypatch.setattr(plan, "FEW", 2)
     clip = make_clip(tmp_path / "me.mp4", 2, portrait)
     words = ["style", "make", "mine", "--drawings", home / "drawings", "--faces", home / "faces"]
     words += ["--base", home / "base.pt", "--clip", clip, "--preset", "live", "--device", "cpu", *SHORT]
