@@ -79,18 +79,6 @@ def test_without_a_base_one_is_taught_from_nothing(command, asked, costs):
     assert names[:4] == ["faces", "base", "drawings", "finetune"]
 
 
-def test_every_command_of_the_plan_parses(command, asked, costs, monkeypatch):
-    """Those that are printed are those that run; their own tests are elsewhere."""
-    at = asked.index("--base")
-    lines = command(*asked[:at], *asked[at + 2 :], "--dry_run").out.splitlines()
-    commands = [line.split(" GB  vtoon ")[1].split() for line in lines if " GB  vtoon " in line]
-    for words in commands:
-        monkeypatch.setattr(main, "guard", lambda work, verbose: 0)
-        with pytest.raises(SystemExit) as end:
-            main.main(words)
-        assert end.value.code == 0
-
-
 def test_a_budget_makes_trainings_as_long_as_fits(command, asked, costs):
     at = asked.index("--kimg")
     ended = command(*asked[:at], "--dry_run", "--budget", "10h")
