@@ -17,7 +17,7 @@ from vtoon.weights.generators import save_generator
 
 SIZE, DIM = 64, 16
 CHANNELS = dict.fromkeys((4, 8, 16, 32, 64), 8)
-DRAWINGS = 6  # one more than a style of single pictures has
+DRAWINGS = 3  # one more than a style of single pictures has, here
 
 
 @pytest.fixture(autouse=True)
