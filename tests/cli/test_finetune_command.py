@@ -150,7 +150,7 @@ def test_bad_data_sets_are_one_line_and_leave_nothing(here, root, command, words
 
 SAMPLES = dict.fromkeys(("N", "INT", "1|2", "50..100", "PX [PX ...]"), "2") | {"bgc|scale,xflip,...": "scale,xflip"}
 SAMPLES |= dict.fromkeys(("SHARE", "KIMG", "WEIGHT", "FLOAT", "auto|R1"), "0.5")
-SAMPLES |= dict.fromkeys(("PATH", "CKPT", "CKPT|NAME"), "x") | {"auto|cpu|cuda|mps": "cpu"}
+SAMPLES |= dict.fromkeys(("PATH", "CKPT", "CKPT|NAME", "FILE.txt"), "x") | {"auto|cpu|cuda|mps": "cpu"}
 
 
 @pytest.mark.parametrize("name", ["dataset", "finetune"])
