@@ -183,6 +183,7 @@ SAMPLES = {"PICTURES": "500000", "BOOL": "True"}
 SAMPLES |= {"FILE.txt": "x", "PX": "64"}
 SAMPLES |= dict.fromkeys(("N", "INT", "1|2", "50..100", "PX [PX ...]"), "2") | {"bgc|scale,xflip,...": "scale,xflip"}
 SAMPLES |= dict.fromkeys(("SHARE", "KIMG", "WEIGHT", "FLOAT", "auto|R1"), "0.5")
+SAMPLES |= dict.fromkeys(("PATH", "CKPT", "CKPT|NAME", "FILE.txt"), "x") | {"auto|cpu|cuda|mps": "cpu"}
 SAMPLES |= (
     dict.fromkeys(("PATH", "CKPT", "CKPT|NAME"), "x")
     | {"auto|cpu|cuda|mps": "cpu"}
