@@ -29,6 +29,7 @@ from vtoon.cli.common import guard
 from vtoon.errors import VtoonError
 
 SIDE = 48  # px
+POLL = 0.25  # s
 PATIENCE = 600  # s, for one job
 
 
@@ -71,13 +72,13 @@ def _one(client: httpx.Client, token: str, number: int, seen: Seen) -> None:
     while (answer := client.post("/v1/jobs", files=file, headers=headers)).status_code == 429:
         with seen.lock:
             seen.refused += 1
-        time.sleep(0.2)
+        time.sleep(POLL)
     answer.raise_for_status()
     id_ = answer.json()["id"]
     while (told := client.get(f"/v1/jobs/{id_}").json())["state"] in ("waiting", "running"):
         if time.monotonic() - begun > PATIENCE:
             raise ValueError(f"waited {PATIENCE} s")
-        time.sleep(0.05)
+        time.sleep(POLL)
     if told["state"] != "done":
         raise ValueError(told["problems"])
     result = client.get(told["result"]).raise_for_status()

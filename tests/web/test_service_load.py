@@ -17,7 +17,7 @@ from vtoon.web.service.app import application
 from vtoon.web.service.service import Service
 
 BENCH = Path(__file__).parents[2] / "benchmarks" / "serve.py"
-CLIENTS = 12
+CLIENTS = 8
 
 
 @pytest.fixture(scope="module")
