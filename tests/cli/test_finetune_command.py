@@ -179,16 +179,16 @@ def test_bad_data_sets_are_one_line_and_leave_nothing(here, root, command, words
     assert ended.code == 1 and re.search(line, ended.line) and sorted(here.rglob("*")) == before
 
 
-SAMPLES = {"PICTURES": "500000", "BOOL": "True"}
-SAMPLES |= {"FILE.txt": "x", "PX": "64"}
+SAMPLES = {
+    "PICTURES": "500000",
+    "BOOL": "True",
+    "PX": "64",
+    "auto|cpu|cuda|mps": "cpu",
+    "auto|none|kid,fid,pr": "kid,fid",
+}
 SAMPLES |= dict.fromkeys(("N", "INT", "1|2", "50..100", "PX [PX ...]"), "2") | {"bgc|scale,xflip,...": "scale,xflip"}
 SAMPLES |= dict.fromkeys(("SHARE", "KIMG", "WEIGHT", "FLOAT", "auto|R1"), "0.5")
-SAMPLES |= dict.fromkeys(("PATH", "CKPT", "CKPT|NAME", "FILE.txt"), "x") | {"auto|cpu|cuda|mps": "cpu"}
-SAMPLES |= (
-    dict.fromkeys(("PATH", "CKPT", "CKPT|NAME"), "x")
-    | {"auto|cpu|cuda|mps": "cpu"}
-    | {"auto|none|kid,fid,pr": "kid,fid"}
-)
+SAMPLES |= dict.fromkeys(("PATH", "CKPT", "CKPT|NAME", "FILE.txt"), "x")
 
 
 @pytest.mark.parametrize("name", ["dataset", "finetune"])
