@@ -148,7 +148,9 @@ def test_bad_data_sets_are_one_line_and_leave_nothing(here, root, command, words
     assert ended.code == 1 and re.search(line, ended.line) and sorted(here.rglob("*")) == before
 
 
-SAMPLES = dict.fromkeys(("N", "INT", "1|2", "50..100", "PX [PX ...]"), "2") | {"bgc|scale,xflip,...": "scale,xflip"}
+SAMPLES = dict.fromkeys(("N", "INT", "1|2", "50..100", "PX", "PX [PX ...]"), "2") | {
+    "bgc|scale,xflip,...": "scale,xflip"
+}
 SAMPLES |= dict.fromkeys(("SHARE", "KIMG", "WEIGHT", "FLOAT", "auto|R1"), "0.5")
 SAMPLES |= dict.fromkeys(("PATH", "CKPT", "CKPT|NAME", "FILE.txt"), "x") | {"auto|cpu|cuda|mps": "cpu"}
 
