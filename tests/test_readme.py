@@ -51,6 +51,8 @@ LONG = (
     "live",
     "curate",
     "serve",
+    "style",
+    "distill",
 )  # these are parsed here and run by tests of their own
 RUN = [
     words[words[0] == "python" :]
