@@ -79,6 +79,15 @@ def test_a_sheet_replaces_nothing_unasked_and_is_a_picture(command, tiny_model, 
     assert command(*flags, tmp_path / "sheet.png", "--overwrite").code == 0
 
 
+def test_a_sheet_of_looks_has_each_once(command, tiny_model, tmp_path, portrait):
+    Image.fromarray(portrait).save(tmp_path / "me.png")
+    assert [label for label, _ in drawings(load(tiny_model, "cpu"), looks=True)] == ["degree 0", "cartoon", "comic"]
+    flags = ("--ckpt", tiny_model, "--photo", tmp_path / "me.png", "--looks", "--device", "cpu")
+    ended = command("styles", "--sheet", tmp_path / "looks.png", *flags)
+    assert ended.code == 0 and "2 styles" in ended.out
+    assert Image.open(tmp_path / "looks.png").width > 3 * 320
+
+
 def test_sheet_of_a_photo_without_a_face(command, tiny_model, tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
     sheet = tmp_path / "sheet.png"

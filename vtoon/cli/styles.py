@@ -16,8 +16,19 @@ from vtoon.errors import VtoonError
 if TYPE_CHECKING:
     from vtoon.pipeline.stylize import Stylizer
 
-TILE, LABEL = 192, 22  # px: side of a drawing, height of the line below it
-COLUMNS = 6
+LABEL = 22  # px: height of the line below a drawing
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Of a sheet."""
+
+    tile: int = 192  # px: side of a drawing
+    columns: int = 6
+    detail: float = 80.0  # px between the eyes
+
+
+LARGE = Layout(tile=320, columns=3, detail=128.0)
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,8 @@ class Styles:
     """Write a contact sheet here (palettes included, as with --color_transfer, where the model has them)."""
     photo: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: scikit-image's astronaut)")] = None
     """The portrait on the sheet."""
+    looks: Flag = False
+    """On the sheet: each look once, large, in its own colours."""
     overwrite: Flag = False
     """Replace a sheet that exists."""
     device: Device = "auto"
@@ -54,10 +67,10 @@ class Styles:
         target.create()  # known before the drawing begins
         target.discard()
         with progress_bar(self.sheet.name, self.messages.quiet) as progress:
-            picture = contact_sheet(stylizer, portrait(self.photo), progress)
+            picture = contact_sheet(stylizer, portrait(self.photo), progress, self.looks)
         save_image(self.sheet, picture)
         if not self.messages.quiet:
-            count = len(drawings(stylizer)) - 1
+            count = len(drawings(stylizer, self.looks)) - 1
             print(f"{self.sheet}: {count} style{'s' * (count != 1)}")
 
 
@@ -84,35 +97,43 @@ def portrait(path: Path | None) -> np.ndarray:
     return astronaut()
 
 
-def drawings(stylizer: Stylizer) -> list[tuple[str, dict]]:
-    """Label and options of each drawing on the sheet: the least of a style first, then every style."""
+def drawings(stylizer: Stylizer, looks: bool = False) -> list[tuple[str, dict]]:
+    """Label and options of each drawing on the sheet: the least of a style first, then every style, or every look."""
     from vtoon.pipeline.samples import each_style, least
 
     degree = least(stylizer)
-    return [(f"degree {degree:g}", {"style_degree": degree}), *each_style(stylizer)]
+    wanted = each_style(stylizer)
+    if looks:
+        own = {style.id for style in stylizer.styles if style.name == style.look}
+        wanted = [(label.split(" ", 1)[1], options) for label, options in wanted if options["style"] in own]
+    return [(f"degree {degree:g}", {"style_degree": degree}), *wanted]
 
 
-def contact_sheet(stylizer: Stylizer, photo: np.ndarray, progress=lambda done, total: None) -> np.ndarray:
-    """Every style drawn on the photo's face, labelled; the photo comes first. Returns uint8 [H, W, 3]."""
+def contact_sheet(
+    stylizer: Stylizer, photo: np.ndarray, progress=lambda done, total: None, looks: bool = False
+) -> np.ndarray:
+    """Every style, or every look, on the photo's face, labelled; the photo comes first. Returns uint8 [H, W, 3]."""
     from vtoon.faces import FaceDetector
     from vtoon.image import grid
     from vtoon.pipeline.samples import close_up
 
-    tiles, wanted, faces = [], drawings(stylizer), FaceDetector().detect(photo)
+    layout = LARGE if looks else Layout()
+    tiles, wanted, faces = [], drawings(stylizer, looks), FaceDetector().detect(photo)
     if not faces:
         raise VtoonError("no face was found in the photo of the sheet; name another with --photo")
     for label, options in wanted:
-        tiles.append(_tile(close_up(stylizer, photo, faces, **options), label))
+        drawn = close_up(stylizer, photo, faces, **options, detail=layout.detail)
+        tiles.append(_tile(drawn, label, layout.tile))
         progress(len(tiles), len(wanted))
-    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % COLUMNS)
-    return grid([tiles[i : i + COLUMNS] for i in range(0, len(tiles), COLUMNS)])
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % layout.columns)
+    return grid([tiles[i : i + layout.columns] for i in range(0, len(tiles), layout.columns)])
 
 
-def _tile(image: np.ndarray, label: str) -> np.ndarray:
+def _tile(image: np.ndarray, label: str, side: int) -> np.ndarray:
     """A square thumbnail with its name below."""
     from vtoon.pipeline.samples import square
 
-    tile = Image.new("RGB", (TILE, TILE + LABEL), "white")
-    tile.paste(Image.fromarray(square(image)).resize((TILE, TILE), Image.Resampling.LANCZOS))
-    ImageDraw.Draw(tile).text((TILE // 2, TILE + LABEL // 2), label, "black", ImageFont.load_default(14), "mm")
+    tile = Image.new("RGB", (side, side + LABEL), "white")
+    tile.paste(Image.fromarray(square(image)).resize((side, side), Image.Resampling.LANCZOS))
+    ImageDraw.Draw(tile).text((side // 2, side + LABEL // 2), label, "black", ImageFont.load_default(14), "mm")
     return np.array(tile)

@@ -33,7 +33,7 @@ def least(stylizer: Stylizer) -> float:
 
 def close_up(stylizer: Stylizer, photo: np.ndarray, faces: Sequence[Landmarks], **options: object) -> np.ndarray:
     """A thumbnail's drawing of the first of the `faces` of a photo uint8 [H, W, 3]: uint8 [h, w, 3]."""
-    return stylizer.draw_faces(photo, faces[:1], StylizeOptions(**options, **CLOSE_UP))
+    return stylizer.draw_faces(photo, faces[:1], StylizeOptions(**(CLOSE_UP | options)))
 
 
 def square(image: np.ndarray) -> np.ndarray:
