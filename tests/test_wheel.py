@@ -89,7 +89,8 @@ def test_the_wheel_holds_the_package_and_its_model_alone(wheel):
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         assert any(name.endswith("licenses/LICENSE") for name in archive.namelist())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "vtoon").rglob("*.py")}
-    modules |= {f"vtoon/web/{name}" for name in ("page.css", "page.js", "icon.svg")}
+    web = (path for path in (ROOT / "vtoon" / "web").iterdir() if path.suffix in (".css", ".js", ".svg"))
+    modules |= {f"vtoon/web/{path.name}" for path in web}
     assert names == modules | {"vtoon/py.typed"} | {f"vtoon/checkpoints/{name}" for name in MODELS}
     assert wheel.name == f"vtoon-{vtoon.__version__}-py3-none-any.whl"
 

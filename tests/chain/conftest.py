@@ -6,17 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from skimage.data import astronaut
+from small_base import base_in
 
 from vtoon.chain.costs import Costs
 from vtoon.chain.process import Ended
 from vtoon.image import save_image
-from vtoon.models.stylegan2 import Generator
-from vtoon.weights.generators import save_generator
 
-SIZE, DIM = 64, 16
-CHANNELS = dict.fromkeys((4, 8, 16, 32, 64), 8)
 DRAWINGS = 3  # one more than a style of single pictures has, here
 
 
@@ -31,13 +27,6 @@ def portraits(folder: Path, count: int) -> Path:
     for i in range(count):
         save_image(folder / f"{i}.png", (face * (0.6 + 0.4 * i / count)).astype(np.uint8))
     return folder
-
-
-def base_in(folder: Path) -> Path:
-    """A generator of 64 px with random weights."""
-    torch.manual_seed(0)
-    save_generator(folder / "base.pt", Generator(SIZE, DIM, 2, CHANNELS))
-    return folder / "base.pt"
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import base_in
+from small_base import base_in
 
 from vtoon.chain.manifest import Manifest
 from vtoon.chain.process import Ended

@@ -51,9 +51,9 @@ def measured(folder: Path, base: Sampler, data: Path | None) -> list[Candidate]:
 
     At the start that is 1 + 0; drawings that are learned lower the first, persons that are lost raise the second.
     """
-    quality = None if data is None else Quality(Dataset(data, base.size, base.device), base.device)
+    quality = None if data is None else Quality(Dataset(data, base.size, base.device), base.device, ("kid",))
     embed, rows = AlignedFaces(base.device), base.latents(COMPARED, PSI)
-    start = None if quality is None else quality(base.net)
+    start = None if quality is None else _kid(quality, base)
     before = _persons(base, rows, embed)
     return [_candidate(number, path, base, quality, start, before, embed) for number, path in candidates_in(folder)]
 
@@ -72,9 +72,14 @@ def _candidate(
         raise VtoonError(f"{path}: draws {sampler.size} px; the base generator {base.path} draws {base.size} px")
     after = _persons(sampler, sampler.latents(COMPARED, PSI), embed)
     identity = float((after - before).norm(dim=1).mean())
-    found = None if quality is None else quality(sampler.net)
+    found = None if quality is None else _kid(quality, sampler)
     share = 0.0 if found is None else max(found, 0.0) / max(start, 1e-6)
     return Candidate(number, str(path), found, identity, share + identity)
+
+
+def _kid(quality: Quality, sampler: Sampler) -> float:
+    (value,) = quality(sampler.net).values()
+    return value
 
 
 @torch.no_grad()
