@@ -18,19 +18,19 @@ def test_an_exported_model(command, make_clip, portrait, tmp_path):
     """One test of all that is done with a file, for to write one takes most of a minute. It is of the model that ships:
     a random one hardly moves the face, and its tones are within any range."""
     exported = tmp_path / "comic.onnx"
-    ended = command("export", exported, "--style", "comic-sunset", "--style_degree", 0.8, "--color_transfer")
-    assert ended.code == 0 and "comic-sunset" in ended.out
+    ended = command("export", exported, "--style", "comic-night", "--style_degree", 0.8, "--color_transfer")
+    assert ended.code == 0 and "comic-night" in ended.out
 
-    options = {"style": "comic-sunset", "style_degree": 0.8, "color_transfer": True, "dtype": "fp32"}
+    options = {"style": "comic-night", "style_degree": 0.8, "color_transfer": True, "dtype": "fp32"}
     wanted = vtoon.load("default", "cpu").stylize_image(portrait, **options)
     model = vtoon.load(exported, "cpu")
     assert np.abs(wanted.astype(int) - model.stylize_image(portrait)).max() <= 1
-    assert [style.name for style in model.styles] == ["comic-sunset"]
+    assert [style.name for style in model.styles] == ["comic-night"]
     clip = make_clip(tmp_path / "a.mp4", 2, portrait)
     assert model.stylize_video(clip, tmp_path / "b.mp4").faces == 1
 
     out = command("inspect", exported).out
-    assert "exported" in out and "comic-sunset" in out
+    assert "exported" in out and "comic-night" in out
     before = exported.read_bytes()
     assert "exists already" in command("export", exported).line
     assert exported.read_bytes() == before

@@ -196,17 +196,30 @@ def test_a_camera_is_drawn_while_it_runs(visit, served):
     page.get_by_role("tab", name="Live").click()
     page.get_by_role("button", name="Start the camera").click()
     page.wait_for_selector("text=ms from camera to screen")
-    wish = served.context.stage._show._live.wish
+
+    def wished(condition):
+        """Of the show that is on by then: other settings may take a new one. While this waits, the page's requests
+        still pass through the test (`wait_for_timeout`, not `sleep`)."""
+        for _ in range(600):
+            if (show := served.context.stage._show) is not None and condition(show._live.wish):
+                return True
+            page.wait_for_timeout(100)
+        return False
+
     page.locator("#live-looks").get_by_role("radio", name="comic").check()
     comic = served.context.models.load("default").checkpoint.bank.find("comic").id
-    assert settled(lambda: wish.options.style == comic)
+    assert wished(lambda wish: wish.options.style == comic)
     page.get_by_role("button", name="Mirror").click()
-    assert settled(lambda: not wish.mirror)
+    assert wished(lambda wish: not wish.mirror)
     page.locator(".vt-live").press("b")
-    assert settled(lambda: not wish.drawn)
+    assert wished(lambda wish: not wish.drawn)
     with page.expect_download() as download:
         page.get_by_role("button", name="Snapshot").click()
     with Image.open(download.value.path()) as picture:
         assert picture.format == "PNG" and picture.size == (320, 320) and np.ptp(np.asarray(picture)) > 100
     page.get_by_role("button", name="Stop").click()
-    assert settled(lambda: served.context.stage._show is None)
+    for _ in range(300):
+        if served.context.stage._show is None:
+            break
+        page.wait_for_timeout(100)
+    assert served.context.stage._show is None

@@ -21,7 +21,7 @@ from vtoon.web.context import Limits
 from vtoon.web.jobs import CANCELLED, DONE, FAILED, RUNNING, WAITING, Job, Queue
 from vtoon.web.service.store import Entry, Store, Taken
 from vtoon.web.settings import Settings
-from vtoon.web.work import draw_pictures, draw_video
+from vtoon.web.work import Hands, draw_pictures, draw_video
 
 log = logging.getLogger("vtoon")
 INPUT, RESULT = "input", "result"  # folders of a job
@@ -169,10 +169,10 @@ class Service:
             source, result = room / INPUT / entry.name, room / RESULT
             shutil.rmtree(result, ignore_errors=True)
             result.mkdir()
-            settings = Wanted(**entry.wanted).settings(self.stylizer)
+            hands = Hands(self.stylizer, Wanted(**entry.wanted).settings(self.stylizer))
             if described(source).kind == "video":
-                return draw_video(job, self.stylizer, source, settings, result)
-            return draw_pictures(job, self.stylizer, [source], settings, result)
+                return draw_video(job, hands, source, result)
+            return draw_pictures(job, hands, [source], result)
 
         job = Kept(entry.owner, work)
         job.begun = lambda: self.store.set(entry.id, state=RUNNING, tries=entry.tries + 1)
