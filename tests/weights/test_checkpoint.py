@@ -78,7 +78,7 @@ def test_the_built_in_model_is_here_and_small():
     bank = load_checkpoint().bank
     assert len(bank) >= 30
     assert len({s.look for s in bank.styles}) >= 6 and len({s.palette for s in bank.styles}) >= 4
-    assert bank.find(26).look == "cartoon"
+    assert bank.find(26).look == "toon3d"
 
 
 ABSURD = {
