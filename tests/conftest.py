@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -73,6 +74,23 @@ def small_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 def portrait() -> np.ndarray:
     """The one real face: uint8 [H, W, 3]."""
     return pytest.importorskip("skimage.data").astronaut()[0:320, 60:380]
+
+
+@pytest.fixture(scope="session")
+def pair(portrait: np.ndarray) -> np.ndarray:
+    """Twins, uint8 [160, 320, 3]: nothing but their place tells them apart."""
+    small = cv2.resize(portrait, (160, 160), interpolation=cv2.INTER_AREA)
+    return np.hstack([small, small])
+
+
+@pytest.fixture(scope="session")
+def pair_clip(tmp_path_factory: pytest.TempPathFactory, pair: np.ndarray) -> Path:
+    """Six frames of the twins, one px further down each. Not to be written to."""
+    path = tmp_path_factory.mktemp("pair") / "pair.mkv"
+    with VideoWriter(path, rate=25, preset="ultrafast") as writer:
+        for i in range(6):
+            writer.write(Frame(np.roll(pair, i, 0), i))
+    return path
 
 
 @pytest.fixture

@@ -89,8 +89,7 @@ def start_of(args: argparse.Namespace) -> Start:
     if not args.resume:
         return new_start(shape, args.seed)
     torch.manual_seed(args.seed)  # of what is new
-    start = load_start(args.resume)
-    return grown(start, args.size, shape.channels) if args.size not in (None, start.net.size) else start
+    return grown(load_start(args.resume), args.size, shape.channels)
 
 
 def options_of(args: argparse.Namespace) -> FinetuneOptions:

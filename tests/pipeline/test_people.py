@@ -16,26 +16,10 @@ from vtoon.pipeline import people as module
 from vtoon.pipeline.people import People, Place, Seen, frame_of
 from vtoon.pipeline.stylize import StylizeOptions
 from vtoon.types import Frame, Landmarks, TrackedFace, TrackedFrame
-from vtoon.video import VideoReader, VideoWriter
+from vtoon.video import VideoReader
 from vtoon.video.part import Part
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def pair(portrait):
-    """Twins, uint8 [160, 320, 3]: nothing but their place tells them apart."""
-    small = cv2.resize(portrait, (160, 160), interpolation=cv2.INTER_AREA)
-    return np.hstack([small, small])
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory, pair):
-    path = tmp_path_factory.mktemp("people") / "pair.mkv"
-    with VideoWriter(path, rate=25, preset="ultrafast") as writer:
-        for i in range(6):
-            writer.write(Frame(np.roll(pair, i, 0), i))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -85,23 +69,23 @@ def test_a_crop_is_of_the_face_that_is_drawn(stylizer, pair):
 
 
 @pytest.mark.parametrize(("place", "start"), [("240,60", 0.0), ("240,60@0.12", 0.08)])
-def test_one_of_two_is_left_through_a_clip(stylizer, clip, pair, tmp_path, place, start):
+def test_one_of_two_is_left_through_a_clip(stylizer, pair_clip, pair, tmp_path, place, start):
     options = {"skip_faces": (place,), "detail": 64, "start": start, "codec": "prores", "steady": False}
-    done = stylizer.stylize_video(clip, tmp_path / "toon.mov", **options)
+    done = stylizer.stylize_video(pair_clip, tmp_path / "toon.mov", **options)
     assert done.faces == 1 or start  # before the frame that was pointed at, twins look alike
-    with VideoReader(clip, part=Part(start)) as before, VideoReader(tmp_path / "toon.mov") as after:
+    with VideoReader(pair_clip, part=Part(start)) as before, VideoReader(tmp_path / "toon.mov") as after:
         for number, (source, drawn) in enumerate(zip(before, after, strict=True)):
             if number or not start:
                 left, right = change(source.image, drawn.image)
                 assert right < 0.5 * left, number
 
 
-def test_frames_are_known_by_the_file_s_own_time(clip):
-    with VideoReader(clip) as reader:
+def test_frames_are_known_by_the_file_s_own_time(pair_clip):
+    with VideoReader(pair_clip) as reader:
         times = [frame.pts * frame.time_base for frame in reader]
-    assert _near(frame_of(clip, 0.12), times[3]) and _near(frame_of(clip), times[0])
+    assert _near(frame_of(pair_clip, 0.12), times[3]) and _near(frame_of(pair_clip), times[0])
     with pytest.raises(VtoonError, match="shorter"):
-        frame_of(clip, 9)
+        frame_of(pair_clip, 9)
 
 
 def _near(frame, time):

@@ -86,10 +86,11 @@ def jobs_of(served):
     return [thing for session in sessions for thing in session.kept.values() if isinstance(thing, Job)]
 
 
-def settled(condition, seconds=60):
+def settled(condition, page=None, seconds=60):
+    """Whether it comes true. With `page` its requests, which pass through the test, go on meanwhile."""
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
-        time.sleep(0.05)
+        page.wait_for_timeout(50) if page else time.sleep(0.05)
     return condition()
 
 
@@ -198,13 +199,8 @@ def test_a_camera_is_drawn_while_it_runs(visit, served):
     page.wait_for_selector("text=ms from camera to screen")
 
     def wished(condition):
-        """Of the show that is on by then: other settings may take a new one. While this waits, the page's requests
-        still pass through the test (`wait_for_timeout`, not `sleep`)."""
-        for _ in range(600):
-            if (show := served.context.stage._show) is not None and condition(show._live.wish):
-                return True
-            page.wait_for_timeout(100)
-        return False
+        """Of the show that is on by then: other settings may take a new one."""
+        return settled(lambda: (show := served.context.stage._show) is not None and condition(show._live.wish), page)
 
     page.locator("#live-looks").get_by_role("radio", name="comic").check()
     comic = served.context.models.load("default").checkpoint.bank.find("comic").id
@@ -218,8 +214,4 @@ def test_a_camera_is_drawn_while_it_runs(visit, served):
     with Image.open(download.value.path()) as picture:
         assert picture.format == "PNG" and picture.size == (320, 320) and np.ptp(np.asarray(picture)) > 100
     page.get_by_role("button", name="Stop").click()
-    for _ in range(300):
-        if served.context.stage._show is None:
-            break
-        page.wait_for_timeout(100)
-    assert served.context.stage._show is None
+    assert settled(lambda: served.context.stage._show is None, page)

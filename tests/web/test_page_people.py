@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import filecmp
 
-import cv2
 import numpy as np
 import pytest
 
@@ -13,7 +12,7 @@ from vtoon.faces import FaceTracker
 from vtoon.image import save_image
 from vtoon.pipeline.people import Place
 from vtoon.types import Frame, TrackedFrame
-from vtoon.video import VideoReader, VideoWriter
+from vtoon.video import VideoReader
 from vtoon.video.part import Part
 from vtoon.web.clips import open_clip
 from vtoon.web.dropped import PICTURE, VIDEO, Dropped
@@ -27,21 +26,6 @@ from vtoon.web.work import Hands, draw_video
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module")
-def pair(portrait):
-    small = cv2.resize(portrait, (160, 160), interpolation=cv2.INTER_AREA)
-    return np.hstack([small, small])
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory, pair):
-    path = tmp_path_factory.mktemp("pair") / "pair.mp4"
-    with VideoWriter(path, rate=25, preset="ultrafast") as writer:
-        for i in range(6):
-            writer.write(Frame(np.roll(pair, i, 0), i))
-    return path
-
-
 @pytest.fixture
 def stylizer(tiny_model):
     return vtoon.load(tiny_model, "cpu")
@@ -53,44 +37,47 @@ def settings_of(stylizer, look="comic", **chosen):
     return Settings(str(stylizer.checkpoint.path), style, **kind)
 
 
-def drawn(hands, clip, folder):
+def drawn(hands, pair_clip, folder):
     folder.mkdir()
-    (made,) = draw_video(Job("a", lambda job: []), hands, clip, folder)
+    (made,) = draw_video(Job("a", lambda job: []), hands, pair_clip, folder)
     return made
 
 
-def test_the_command_line_leaves_the_same_people(command, stylizer, clip, tmp_path, monkeypatch):
+def test_the_command_line_leaves_the_same_people(command, stylizer, pair_clip, tmp_path, monkeypatch):
     settings = settings_of(stylizer, skipped=(Place(80, 60, 0.08),), start=0.04)
-    made = drawn(Hands(stylizer, settings), clip, tmp_path / "page")
+    made = drawn(Hands(stylizer, settings), pair_clip, tmp_path / "page")
     monkeypatch.chdir(tmp_path)
-    (tmp_path / clip.name).symlink_to(clip)
-    words = settings.command([clip.name], made.name)
+    (tmp_path / pair_clip.name).symlink_to(pair_clip)
+    words = settings.command([pair_clip.name], made.name)
     assert words[words.index("--skip_faces") + 1] == "80,60@0.08"
     ended = command(*words[1:], "--device", "cpu")
     assert ended.code == 0, ended.err
     assert filecmp.cmp(made, made.name, shallow=False)
 
 
-def test_another_style_follows_no_face_again_and_is_the_same(stylizer, clip, tmp_path, monkeypatch):
+def test_another_style_follows_no_face_again_and_is_the_same(stylizer, pair_clip, tmp_path, monkeypatch):
     tracks, chosen = Tracks(), {"skipped": (Place(240, 60),)}
-    drawn(Hands(stylizer, settings_of(stylizer), tracks), clip, tmp_path / "first")
-    fresh = drawn(Hands(stylizer, settings_of(stylizer, "cartoon", **chosen)), clip, tmp_path / "fresh")
+    drawn(Hands(stylizer, settings_of(stylizer), tracks), pair_clip, tmp_path / "first")
+    fresh = drawn(Hands(stylizer, settings_of(stylizer, "cartoon", **chosen)), pair_clip, tmp_path / "fresh")
 
     def never(*_):
         raise AssertionError("followed again")
         yield
 
     monkeypatch.setattr(FaceTracker, "track", never)
-    again = drawn(Hands(stylizer, settings_of(stylizer, "cartoon", **chosen), tracks), clip, tmp_path / "again")
+    again = drawn(Hands(stylizer, settings_of(stylizer, "cartoon", **chosen), tracks), pair_clip, tmp_path / "again")
     assert filecmp.cmp(fresh, again, shallow=False)
 
 
-def test_what_is_kept_is_of_the_same_part_and_bounded(clip):
-    tracks, whole = Tracks(), VideoReader(clip, part=Part(0, 0.2))
+def test_what_is_kept_is_of_the_same_part_and_bounded(pair_clip):
+    tracks, whole = Tracks(), VideoReader(pair_clip, part=Part(0, 0.2))
     tracks.keep(whole, [((), True)] * 5)
-    assert tracks.find(VideoReader(clip, part=Part(0, 0.1))) is tracks.find(whole) is not None
-    assert tracks.find(VideoReader(clip)) is None and tracks.find(VideoReader(clip, part=Part(0.04, 0.1))) is None
-    tracks.keep(VideoReader(clip, part=Part(0.08)), [((), False)] * KEPT_FACES)
+    assert tracks.find(VideoReader(pair_clip, part=Part(0, 0.1))) is tracks.find(whole) is not None
+    assert (
+        tracks.find(VideoReader(pair_clip)) is None
+        and tracks.find(VideoReader(pair_clip, part=Part(0.04, 0.1))) is None
+    )
+    tracks.keep(VideoReader(pair_clip, part=Part(0.08)), [((), False)] * KEPT_FACES)
     assert tracks.find(whole) is None
     frames = [Frame(np.zeros((8, 8, 3), np.uint8), i) for i in range(3)]
     stopped = tracks.through(whole, iter(frames), (TrackedFrame(frame) for frame in frames))
@@ -98,8 +85,8 @@ def test_what_is_kept_is_of_the_same_part_and_bounded(clip):
     assert tracks.find(whole) is None  # what was cancelled is not the whole
 
 
-def test_switches_go_off_and_on(clip, pair, tmp_path, portrait):
-    dropped = Dropped(VIDEO, (open_clip(clip, "video"),), tmp_path)
+def test_switches_go_off_and_on(pair_clip, pair, tmp_path, portrait):
+    dropped = Dropped(VIDEO, (open_clip(pair_clip, "video"),), tmp_path)
     people = persons(dropped.at(0.1), left_out(dropped, 0.1, ()))
     assert [person.drawn for person in people] == [True, True] and people[0].x < 0.5 < people[1].x
     off = switched(dropped, 0.1, (), people[1].face, False)

@@ -58,3 +58,8 @@ def test_the_new_layers_learn(small: Start) -> None:
 def test_sizes_that_cannot_be_grown_to(small: Start, size: int) -> None:
     with pytest.raises(VtoonError, match="draws 16 px"):
         grown(small, size)
+
+
+@pytest.mark.parametrize("size", [None, 16])
+def test_nothing_is_done_without_need(small: Start, size: int | None) -> None:
+    assert grown(small, size) is small

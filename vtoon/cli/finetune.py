@@ -260,8 +260,7 @@ class Finetune:
 
         torch.manual_seed(self.machine.seed)  # of what is new
         if not self._new:
-            start = load_start(self.resume)
-            return start if self.size in (None, start.net.size) else grown(start, self.size)
+            return grown(load_start(self.resume), self.size)
         if self.size is None or self.size not in [2**k for k in range(3, 11)]:
             raise VtoonError(f"--size {self.size}: a model from nothing draws 8, 16, 32 ... 1024 px; or give --resume")
         multiplier = self.channel_multiplier or (2 if self.size >= LARGE else 1)

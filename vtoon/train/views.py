@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 
 from vtoon.train.pairs import OFFSET_GRID, SHEET, SHEET_EYES
+from vtoon.types import LEFT_EYE, RIGHT_EYE
 
-EYES = slice(36, 48)  # landmarks of both: what a face is known by, and the hardest to draw
+EYES = slice(RIGHT_EYE.start, LEFT_EYE.stop)  # landmarks of both: what a face is known by, and the hardest to draw
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,16 @@ from vtoon.models.stylegan2 import Generator, published_channels
 from vtoon.weights.snapshots import Start
 
 
-def grown(start: Start, size: int, channels: Mapping[int, int] | None = None) -> Start:
+def grown(start: Start, size: int | None, channels: Mapping[int, int] | None = None) -> Start:
     """The networks for pictures of `size` px, a doubling or more; what the new layers draw is at first the small
-    picture enlarged. `channels`: of the new resolutions; by default as published, and no more than of the last.
+    picture enlarged. None or the size they have: as they are. `channels`: of the new resolutions; by default as
+    published, and no more than of the last.
 
     Raises VtoonError where `size` is not a larger power of two up to 1024.
     """
     small = start.net.size
+    if size in (None, small):
+        return start
     if size not in [2**k for k in range(3, 11)] or size < small:
         raise VtoonError(f"{start.path} draws {small} px; it can grow to a larger power of two up to 1024, not {size}")
     last = start.net.channels[small]

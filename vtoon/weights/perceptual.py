@@ -6,13 +6,10 @@ comes with this project's dependencies.
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +17,7 @@ from torch import Tensor, nn
 
 from vtoon.errors import VtoonError, needs_extra
 from vtoon.weights.dlib_embedding import load_face_embedding
+from vtoon.weights.torchvision_files import fetched, torchvision_file
 
 CHOICES = ("auto", "lpips", "face", "none")
 LPIPS = "LPIPS (VGG16)"
@@ -64,22 +62,14 @@ def load_perceptual(choice: str, device: torch.device | str) -> Likeness | None:
 
 def vgg_file() -> Path:
     """Where torchvision keeps VGG16's weights."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / VGG_FILE
+    return torchvision_file(VGG_FILE)
 
 
 def _lpips(device: torch.device) -> Likeness:
     with needs_extra("train"):
         import lpips
-    said = io.StringIO()  # torchvision's notices of a download
-    try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            net = lpips.LPIPS(net="vgg", verbose=False).to(device).requires_grad_(False)
-    except (URLError, OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise VtoonError(
-            f"{VGG_FILE}: VGG16's weights could not be fetched ({reason}); put torchvision's file to {vgg_file()}, "
-            "or take --perceptual face"
-        ) from None
+    with fetched(VGG_FILE, "VGG16"):
+        net = lpips.LPIPS(net="vgg", verbose=False).to(device).requires_grad_(False)
     weights = [lin.model[-1].weight.reshape(-1) for lin in net.lins]
     return Likeness(LPIPS, partial(_vgg_features, net), weights)
 

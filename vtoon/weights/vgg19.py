@@ -7,12 +7,9 @@ face embedding network.
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +17,7 @@ from torch import Tensor, nn
 
 from vtoon.errors import VtoonError
 from vtoon.weights.dlib_embedding import load_face_embedding
+from vtoon.weights.torchvision_files import fetched, torchvision_file
 
 VGG_FILE = "vgg19-dcbb9e9d.pth"  # torchvision's name
 CHOICES = ("auto", "vgg", "face")
@@ -76,22 +74,14 @@ def load_vgg19(choice: str, device: torch.device | str) -> Sight:
 
 def vgg19_file() -> Path:
     """Where torchvision keeps VGG19's weights."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / VGG_FILE
+    return torchvision_file(VGG_FILE)
 
 
 def _vgg19() -> Vgg19:
     from torchvision.models import VGG19_Weights, vgg19
 
-    said = io.StringIO()  # torchvision's notices of a download
-    try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            return Vgg19(vgg19(weights=VGG19_Weights.IMAGENET1K_V1).features)
-    except (URLError, OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise VtoonError(
-            f"{VGG_FILE}: VGG19's weights could not be fetched ({reason}); put torchvision's file to {vgg19_file()}, "
-            "or take --perceptual face"
-        ) from None
+    with fetched(VGG_FILE, "VGG19"):
+        return Vgg19(vgg19(weights=VGG19_Weights.IMAGENET1K_V1).features)
 
 
 def reduced(images: Tensor, size: int = SIZE) -> Tensor:
