@@ -107,3 +107,22 @@ def test_the_end_of_a_stream_that_was_cut_is_no_damage(tmp_path, target):
         count = len(list(reader))
     assert 15 < count < 45 and not reader.broken
     converted(path, tmp_path / target)
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.mp4"])
+def test_what_is_missing_behind_the_last_picture_costs_nothing(tmp_path, name):
+    path = make_clip(tmp_path / name, range(50), images=IMAGES, codec="mpeg4", index_first=name == "a.mp4")
+    data = path.read_bytes()
+    whole = data[: data.rindex(b"idx1")] if name == "a.avi" else data + (900).to_bytes(4, "big") + b"free" + bytes(20)
+    path.write_bytes(whole)
+    frames, reader = read(path)
+    assert len(frames) == 50 and reader.damaged is None and not reader.broken
+
+
+def test_a_film_list_that_is_cut_is_said(tmp_path):
+    path = make_clip(tmp_path / "a.avi", range(50), images=IMAGES, codec="mpeg4")
+    data = path.read_bytes()
+    film, index = data.index(b"movi"), data.rindex(b"idx1")
+    path.write_bytes(data[: film + (index - film) * 6 // 10])
+    frames, reader = read(path)
+    assert 5 < len(frames) < 45 and reader.broken and f"after frame {len(frames)}" in reader.damaged
