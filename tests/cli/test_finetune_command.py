@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import tyro
 
 from vtoon.cli import main
 from vtoon.cli.finetune import Finetune
+from vtoon.cli.finetune_names import as_flags
 from vtoon.image import load_image, save_image
 from vtoon.models.discriminator import Discriminator
 from vtoon.models.stylegan2 import Generator
@@ -91,6 +93,36 @@ def test_published_names_mean_what_they_mean_there(here, root):
     preset = tyro.cli(Finetune, args=["--cfg", "paper256", "--lr", "0.001"], use_underscores=True,
                       config=(tyro.conf.OmitArgPrefixes,))  # fmt: skip
     assert preset.names.settings(preset) == {"gamma": 1.0, "ema_kimg": 20.0, "channel_multiplier": 1}
+
+
+def test_dualstylegans_first_step_by_its_own_command(here, root, command):
+    words = [
+        "square.zip",
+        "--style",
+        "mine",
+        "--iter",
+        2,
+        "--save_every",
+        1,
+        "--batch",
+        4,
+        "--wandb",
+        "--local_rank",
+        0,
+    ]
+    words += ["--ckpt", root / "faces.pt", "--mirror", 1, "--allow-tf32=0", "--metrics", "none", "--device", "cpu"]
+    ended = command("finetune", *words)
+    assert ended.code == 0, ended.err
+    assert "checkpoint/mine/finetune-000002.pt" in ended.out and "without effect here: --wandb" in ended.err
+    assert [path.name for path in sorted(Path("checkpoint/mine").glob("*.pt"))] == [
+        "finetune-000001.pt", "finetune-000002.pt", "state.pt",
+    ]  # fmt: skip
+
+
+def test_switches_may_have_values():
+    assert as_flags("finetune --mirror 1 --nobench=0 --data 1 --allow-tf32 false".split()) == [
+        "finetune", "--mirror", "--data", "1",
+    ]  # fmt: skip
 
 
 def test_the_quality_of_snapshots_is_named_for_what_it_is(here, root, command):

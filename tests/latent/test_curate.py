@@ -12,7 +12,7 @@ from vtoon.faces.detect import QUICK, FaceDetector
 from vtoon.image import image_files, load_image, save_image
 from vtoon.latent.align import AlignOptions, Row, align_all, write_report
 from vtoon.latent.curate import FACES, MISSED, REMOVED, Collection
-from vtoon.train.dataset import open_source
+from vtoon.train.sources import open_source
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import torch
 
 from vtoon.errors import VtoonError
 from vtoon.image import save_image
-from vtoon.train.dataset import Dataset, open_source
+from vtoon.train.dataset import Dataset
 from vtoon.train.dataset_files import write_dataset
+from vtoon.train.sources import open_source
 
 COUNT, SIZE = 6, 16
 

@@ -9,8 +9,8 @@ from parity import DATA, TOLERANCE, difference, filled, given
 from vtoon.models.discriminator import Discriminator
 from vtoon.models.stylegan2 import Generator
 from vtoon.train.augment import AdaptiveAugment
+from vtoon.train.lazy import PathMean
 from vtoon.train.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty, triplet_loss
-from vtoon.train.recipes.finetune import PathMean
 
 
 def numbers(name):

@@ -1,9 +1,13 @@
 """A stopped and resumed run equals an uninterrupted one, bit for bit; lazy phases; failures are said."""
 
+import errno
+import json
 import os
+import resource
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -18,6 +22,7 @@ from vtoon.faces import FaceDetector
 from vtoon.image import load_image
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.models.face_net import PARTS, warp
+from vtoon.system.target import append
 from vtoon.train import looks
 from vtoon.train.pairs import OFFSET_GRID, SHEET, SHEET_EYES, Drawings, FaceSheets, parts_of, sheet_of
 from vtoon.train.recipes.distill import FOCUS, LOOSE_ADV, LOOSE_GRAD, LOOSE_REC, Distill, DistillOptions
@@ -231,3 +236,76 @@ def test_lines_drawn_by_hand_bind_less_and_are_judged_more(teacher):
     exact, loose = (r.generator_terms(b) for b in (batch, replace(batch, exact=torch.zeros_like(batch.exact))))
     for name, share in (("rec", LOOSE_REC), ("grad", LOOSE_GRAD), ("adv", LOOSE_ADV), ("feat", 1.0)):
         assert float(loose[name] / exact[name]) == pytest.approx(share, rel=1e-4)
+
+
+class OneNumber:
+    """The smallest recipe: a number that falls to 0."""
+
+    about: ClassVar[dict] = {}
+
+    def __init__(self):
+        self.net = nn.Linear(1, 1)
+        self.phases = [Phase("G", self.terms, torch.optim.SGD(self.net.parameters(), 0.1))]
+        self.state = {"net": self.net}
+
+    def terms(self, batch):
+        return {"rec": self.net(batch).square().mean()}
+
+    def next_batch(self, step):
+        return torch.ones(1, 1)
+
+    def preview(self):
+        return np.zeros((8, 8, 3), np.uint8)
+
+    def end_step(self, step): ...
+    def export(self, folder, step): ...
+    def close(self): ...
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_costs_logs_and_previews_but_not_the_run(tmp_path, caplog, monkeypatch):
+    (tmp_path / "log.jsonl").symlink_to("/dev/full")
+    monkeypatch.setattr("PIL.Image.Image.save", full)
+    options = TrainOptions(tmp_path, 6, log_every=1, preview_every=2)
+    with caplog.at_level("WARNING"):
+        assert fit(OneNumber(), options) == 6
+    assert sum("No space left on device); the training goes on" in line for line in caplog.messages) == 1
+    assert (tmp_path / "state.pt").exists() and not list(tmp_path.glob("*preview*"))
+
+
+def test_a_state_that_cannot_be_written_is_an_error_and_the_last_one_stays(tmp_path, monkeypatch):
+    fit(OneNumber(), TrainOptions(tmp_path, 2))
+    before = (tmp_path / "state.pt").read_bytes()
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(VtoonError, match=r"No space left on device.*is kept"):
+        fit(OneNumber(), TrainOptions(tmp_path, 4))
+    assert (tmp_path / "state.pt").read_bytes() == before and not list(tmp_path.glob("*.part*"))
+
+
+def test_half_a_line_is_taken_back(tmp_path):
+    path = tmp_path / "log.jsonl"
+    append(path, b"one\n")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6, limit[1]))
+        with pytest.raises(OSError):
+            append(path, b"second\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, before)
+    append(path, b"three\n")
+    assert path.read_text() == "one\nthree\n"
+
+
+def test_tensorboard_reads_the_curves(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    fit(OneNumber(), TrainOptions(tmp_path, 4, log_every=2))
+    found = accumulator.EventAccumulator(str(tmp_path)).Reload()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(e.step, pytest.approx(e.value)) for e in found.Scalars("G/rec")] == [
+        (e["step"], e["G/rec"]) for e in lines
+    ]

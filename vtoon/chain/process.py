@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vtoon.chain.stage import Stage
+from vtoon.system.target import append
 
 DIES_WITH = 1  # prctl's PR_SET_PDEATHSIG
 PATIENCE = 600.0  # seconds that a stage has to finish its step and save
@@ -32,32 +33,35 @@ def run(stage: Stage, log: Path) -> Ended:
     log.parent.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "vtoon", *stage.command]
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "20"}  # bars are lines here
-    with log.open("a") as file:
-        file.write(f"$ {stage.text}\n")
-        file.flush()
-        process = subprocess.Popen(
-            words,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="backslashreplace",
-            env=environment,
-            start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-        )
-        try:
-            return _followed(process, file)
-        except KeyboardInterrupt:
-            _stop(process, file)
-            raise
+    _note(log, f"$ {stage.text}\n")
+    process = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="backslashreplace",
+        env=environment,
+        start_new_session=True,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+    )
+    try:
+        return _followed(process, log)
+    except KeyboardInterrupt:
+        _stop(process, log)
+        raise
 
 
-def _followed(process: subprocess.Popen, file: object) -> Ended:
+def _note(log: Path, line: str) -> None:
+    """A full disk does not end a stage for its log's sake."""
+    with contextlib.suppress(OSError):
+        append(log, line.encode())
+
+
+def _followed(process: subprocess.Popen, log: Path) -> Ended:
     last, memory = "", None
     for line in process.stdout:
         memory = _held(process.pid) or memory
-        file.write(line)
-        file.flush()
+        _note(log, line)
         shown = line.rstrip().rsplit("\r", 1)[-1]
         if shown:
             print(f"    {shown}", flush=True)
@@ -74,11 +78,11 @@ def _held(pid: int) -> int | None:
     return None
 
 
-def _stop(process: subprocess.Popen, file: object) -> None:
+def _stop(process: subprocess.Popen, log: Path) -> None:
     process.send_signal(signal.SIGINT)
     try:
         rest, _ = process.communicate(timeout=PATIENCE)
-        file.write(rest or "")
+        _note(log, rest or "")
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

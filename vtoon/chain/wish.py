@@ -34,17 +34,14 @@ class Wish:
     pretrain_iter: int | None = None
     iter: int | None = None
     student_iter: int | None = None
+    one_iter: int | None = None
+    code_iter: int | None = None
+    dual_iter: int | None = None
     batch: int = 16  # of the generator's training
     most_channels: int | None = None
     most: int = 500  # faces for the student
     device: str = "auto"
     seed: int = 0
-
-    @property
-    def lengths_given(self) -> bool:
-        """Whether no stage's length has to be chosen."""
-        asked = [self.kimg, self.pretrain_iter, self.iter, self.student_iter]
-        return None not in (asked if self.base else [*asked, self.base_kimg])
 
 
 def check(wish: Wish) -> None:
@@ -69,8 +66,8 @@ def check(wish: Wish) -> None:
 
 
 def _check_numbers(wish: Wish) -> None:
-    names = ("budget", "base_kimg", "kimg", "pretrain_iter", "iter", "student_iter", "batch", "most", "most_channels")
-    for name in names:
+    lengths = ("base_kimg", "kimg", "pretrain_iter", "iter", "student_iter", "one_iter", "code_iter", "dual_iter")
+    for name in ("budget", *lengths, "batch", "most", "most_channels"):
         value = getattr(wish, name)
         if value is not None and not 0 < value < 1e9:
             raise VtoonError(f"--{name} is {value:g}; it must be above 0")

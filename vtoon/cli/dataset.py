@@ -39,8 +39,8 @@ class Dataset:
     messages: Talk = field(default_factory=Talk)
 
     def run(self) -> None:
-        from vtoon.train.dataset import open_source
         from vtoon.train.dataset_files import write_dataset
+        from vtoon.train.sources import open_source
 
         show_notices(self.messages)
         if not self.size or any(not 4 <= size <= 4096 for size in self.size) or not 50 <= self.quality <= 100:

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import subcommand
 
-from vtoon.cli.common import Talk, guard
+from vtoon.cli.common import guard
 from vtoon.cli.dual_destylize import Destylize
 from vtoon.cli.dual_finetune import Finetune
 from vtoon.cli.dual_generate import DualGenerate
@@ -17,6 +17,7 @@ from vtoon.cli.dual_pretrain import Pretrain
 from vtoon.cli.dual_refine import Refine
 from vtoon.cli.dual_sampler import TrainSampler
 from vtoon.cli.dual_transfer import Transfer
+from vtoon.cli.group import Group
 
 Work = (
     Annotated[Destylize, subcommand("destylize", prefix_name=False)]
@@ -30,7 +31,7 @@ Work = (
 
 
 @dataclass(frozen=True)
-class Dual:
+class Dual(Group):
     """DualStyleGAN: portraits in the style of one artwork, and its training.
 
     In this order: destylize, pretrain, finetune, refine, sampler; then transfer and generate draw. `vtoon dual WORK
@@ -39,13 +40,6 @@ class Dual:
 
     work: Work
     """What is done."""
-
-    @property
-    def messages(self) -> Talk:
-        return self.work.messages
-
-    def run(self) -> int:
-        return self.work.run() or 0
 
 
 def main(args: list[str] | None = None) -> None:

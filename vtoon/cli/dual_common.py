@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from vtoon.cli.common import Device, Talk, show_notices
 from vtoon.errors import VtoonError
 
-CHECKPOINTS, DATA, LOGS = Path("checkpoint"), Path("data"), Path("log")
+CHECKPOINTS, DATA = Path("checkpoint"), Path("data")
 BASE = "stylegan2-ffhq-config-f.pt"
 PRETRAINED = "generator-pretrain.pt"
 FINETUNED = "finetune-000600.pt"
@@ -28,10 +30,59 @@ Perceptual = Literal["auto", "vgg", "face"]
 Likeness = Literal["auto", "lpips", "face"]
 
 
+@dataclass(frozen=True)
+class OfArtworks:
+    """What the commands that find a code of each artwork share."""
+
+    style: Style = "cartoon"
+    """The folder of the style, below --data_path and --model_path."""
+    model_path: PathFlag = CHECKPOINTS
+    """The folder of checkpoints."""
+    data_path: PathFlag = DATA
+    """The pictures are in DATA_PATH/STYLE/images/train."""
+    exstyle_name: FileName = "exstyle_code.npy"
+    """Of the extrinsic codes."""
+    instyle_name: FileName = "instyle_code.npy"
+    """Of the intrinsic codes."""
+    batch: N = 1
+    """Pictures at once."""
+    perceptual: Likeness = "auto"
+    """LPIPS as published, its stand-in of face features; auto: LPIPS where VGG16's weights are there already."""
+    resume: bool = True
+    """Leave out pictures that have their codes; --no_resume does all anew."""
+    device: Device = "auto"
+    """auto takes CUDA, then Apple's MPS, then the CPU."""
+    messages: Talk = field(default_factory=Talk)
+
+    @property
+    def folder(self) -> Path:
+        return self.model_path / self.style
+
+    def begin(self) -> Path:
+        """The folder of the artworks. Raises VtoonError where flags are wrong or there is none."""
+        show_notices(self.messages)
+        check_style(self.style)
+        check_batch(self.batch)
+        return art_folder(self.data_path, self.style)
+
+    def show(self, name: str, rows: list, words: list[str]) -> None:
+        """A sheet of what was done, if anything was."""
+        from vtoon.image import save_image
+        from vtoon.latent.sheets import table
+
+        if rows:
+            save_image(logs(self.model_path, self.style) / name, table(rows, words))
+
+
 def check_style(style: str) -> None:
     """Raises VtoonError where it cannot be a folder's name."""
     if not style or Path(style).name != style or style.startswith("."):
         raise VtoonError(f"style {style!r}: it is a folder's name, below data/ and checkpoint/")
+
+
+def logs(model_path: Path, name: str) -> Path:
+    """Where previews and curves go: log/NAME as published; where files are not in checkpoint/ either, beside them."""
+    return Path("log") / name if model_path == CHECKPOINTS else model_path / "log" / name
 
 
 def art_folder(data_path: Path, style: str) -> Path:

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from vtoon.cli.common import Device, Talk, say_error, show_notices
+from vtoon.cli.common import say_error
 from vtoon.cli.dual_codes import SHOWN, Codes, codes_so_far, gone_through
-from vtoon.cli.dual_common import (
-    BASE,
-    CHECKPOINTS,
-    DATA,
-    FINETUNED,
-    LOGS,
-    File,
-    FileName,
-    Likeness,
-    N,
-    PathFlag,
-    Style,
-    art_folder,
-    check_batch,
-    check_style,
-    named,
-)
+from vtoon.cli.dual_common import BASE, FINETUNED, File, FileName, N, OfArtworks, named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,42 +21,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Destylize:
+class Destylize(OfArtworks):
     """Find, for each artwork, its extrinsic code and the intrinsic one of the face that it may be of.
 
     Writes exstyle_code.npy and instyle_code.npy to MODEL_PATH/STYLE, as far as they are, after every picture; the same
     command goes on with those that are missing. A sheet in log/STYLE shows what was found.
     """
 
-    style: Style = "cartoon"
-    """The folder of the style, below --data_path and --model_path."""
     truncation: Annotated[float, arg(metavar="PSI")] = 0.7
     """Of the face: less is more of an average, and less drawn."""
     iter: N = 300
     """Steps for each batch."""
-    batch: N = 1
-    """Pictures at once."""
     model_name: FileName = FINETUNED
     """The StyleGAN2 that was fine-tuned on the artworks (`vtoon finetune`), in MODEL_PATH/STYLE, or a path."""
-    model_path: PathFlag = CHECKPOINTS
-    """The folder of checkpoints."""
-    data_path: PathFlag = DATA
-    """The pictures are in DATA_PATH/STYLE/images/train."""
     base: File = None
     """The StyleGAN2 of photos that it was fine-tuned from (default: in MODEL_PATH, by its published name)."""
     encoder: File = None
     """The style encoder, Z+ (default: encoder.pt in MODEL_PATH). Without one, codes are searched by its generator."""
-    perceptual: Likeness = "auto"
-    """LPIPS as published, its stand-in of face features; auto: LPIPS where VGG16's weights are there already."""
-    exstyle_name: FileName = "exstyle_code.npy"
-    """Of the extrinsic codes."""
-    instyle_name: FileName = "instyle_code.npy"
-    """Of the intrinsic codes."""
-    resume: bool = True
-    """Leave out pictures that have codes; --no_resume does all anew."""
-    device: Device = "auto"
-    """auto takes CUDA, then Apple's MPS, then the CPU."""
-    messages: Talk = field(default_factory=Talk)
 
     def run(self) -> None:
         from vtoon.latent.sampler import load_sampler
@@ -81,12 +46,8 @@ class Destylize:
         from vtoon.train.dataset import Dataset
         from vtoon.weights.perceptual import load_perceptual
 
-        show_notices(self.messages)
-        check_style(self.style)
-        check_batch(self.batch)
+        pictures, folder = self.begin(), self.folder
         options = CodeSearch(steps=self.iter, truncation=self.truncation)
-        folder = self.model_path / self.style
-        pictures = art_folder(self.data_path, self.style)
         faces = load_sampler(self.base or self.model_path / BASE, self.device)
         artist = load_sampler(named(self.model_name, folder), self.device)
         check_pair(faces, artist)
@@ -128,12 +89,7 @@ class Destylize:
         return load_encoder(path).to(device)
 
     def _end(self, files: list[Codes], rows: list, done: int, data: Dataset, name: str) -> None:
-        from vtoon.image import save_image
-        from vtoon.latent.sheets import table
-
-        if rows:
-            words = ["artwork", "fine-tuned", "face", "its code"]
-            save_image(LOGS / self.style / "destylize.png", table(rows[:SHOWN], words))
+        self.show("destylize.png", rows[:SHOWN], ["artwork", "fine-tuned", "face", "its code"])
         if not self.messages.quiet:
             had = f", {len(data) - done} had theirs" if len(data) > done else ""
             for file in files:

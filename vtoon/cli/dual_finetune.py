@@ -14,13 +14,13 @@ from vtoon.cli.dual_common import (
     CHECKPOINTS,
     DATA,
     DESTYLIZE,
-    LOGS,
     PRETRAINED,
     N,
     PathFlag,
     Style,
     art_folder,
     check_style,
+    logs,
 )
 from vtoon.cli.dual_train import Beyond, Game, TrainDual, Weight
 
@@ -112,7 +112,7 @@ class Finetune(TrainDual):
         return self.model_path / self.style
 
     def _logs(self) -> Path:
-        return LOGS / self.style
+        return logs(self.model_path, self.style)
 
     def _name_of(self, step: int) -> str:
         return f"{self.model_name.removesuffix('.pt')}-{step:06d}.pt"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from vtoon.cli.common import Talk
-from vtoon.cli.dual_common import BASE, CHECKPOINTS, LOGS, PRETRAINED, N, PathFlag, check_style
+from vtoon.cli.dual_common import BASE, CHECKPOINTS, PRETRAINED, N, PathFlag, check_style, logs
 from vtoon.cli.dual_train import Beyond, Game, TrainDual, Weight
 from vtoon.errors import VtoonError
 
@@ -109,7 +109,7 @@ class Pretrain(TrainDual):
         return self.model_path / self.style if self.style else self.model_path
 
     def _logs(self) -> Path:
-        return LOGS / (self.style or "pretrain")
+        return logs(self.model_path, self.style or "pretrain")
 
     def _name_of(self, step: int) -> str:
         stem = self.model_name.removesuffix(".pt")

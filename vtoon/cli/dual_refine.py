@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vtoon.cli.common import Device, Talk, show_notices
 from vtoon.cli.dual_codes import SHOWN, codes_so_far, gone_through
-from vtoon.cli.dual_common import (
-    CHECKPOINTS,
-    DATA,
-    DESTYLIZE,
-    LOGS,
-    FileName,
-    Likeness,
-    N,
-    PathFlag,
-    Perceptual,
-    Style,
-    art_folder,
-    check_batch,
-    check_style,
-    named,
-)
+from vtoon.cli.dual_common import DESTYLIZE, FileName, N, OfArtworks, Perceptual, named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,62 +15,39 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Refine:
+class Refine(OfArtworks):
     """Bring each artwork's extrinsic code nearer to the artwork: refined_exstyle_code.npy.
 
     It is written after every picture; the same command goes on with those that are missing.
     """
 
-    style: Style = "cartoon"
-    """The folder of the style, below --data_path and --model_path."""
     iter: N = 100
     """Steps for each batch."""
-    batch: N = 1
-    """Pictures at once."""
     lr_color: float = 0.01
     """Of Adam, for the rows that colour."""
     lr_structure: float = 0.005
     """Of Adam, for the rows that shape."""
     model_name: FileName = "generator.pt"
     """The DualStyleGAN, in MODEL_PATH/STYLE, or a path."""
-    model_path: PathFlag = CHECKPOINTS
-    """The folder of checkpoints."""
-    data_path: PathFlag = DATA
-    """The pictures are in DATA_PATH/STYLE/images/train."""
-    exstyle_name: FileName = "exstyle_code.npy"
-    """The extrinsic codes."""
-    instyle_name: FileName = "instyle_code.npy"
-    """The intrinsic codes."""
     refined_name: FileName = "refined_exstyle_code.npy"
     """Of the result."""
-    perceptual: Likeness = "auto"
-    """LPIPS as published, its stand-in of face features; auto: LPIPS where VGG16's weights are there already."""
     contextual: Perceptual = "auto"
     """The contextual loss' features: VGG19's as published, their stand-in; auto: VGG19's where they are already."""
-    resume: bool = True
-    """Leave out pictures that have a refined code; --no_resume does all anew."""
-    device: Device = "auto"
-    """auto takes CUDA, then Apple's MPS, then the CPU."""
-    messages: Talk = field(default_factory=Talk)
 
     def run(self) -> None:
         import torch
 
-        from vtoon.image import save_image, to_uint8
+        from vtoon.image import to_uint8
         from vtoon.latent.dual import load_artist
         from vtoon.latent.refine import Refinement, refine
-        from vtoon.latent.sheets import table
         from vtoon.train.dataset import Dataset
         from vtoon.train.recipes.dual_finetune import artworks_of
         from vtoon.weights.duals import load_codes_of
         from vtoon.weights.perceptual import load_perceptual
         from vtoon.weights.vgg19 import load_vgg19
 
-        show_notices(self.messages)
-        check_style(self.style)
-        check_batch(self.batch)
+        pictures, folder = self.begin(), self.folder
         options = Refinement(self.iter, self.lr_color, self.lr_structure)
-        folder, pictures = self.model_path / self.style, art_folder(self.data_path, self.style)
         artist = load_artist(named(self.model_name, folder), self.device)
         net, device = artist.net.generator, artist.faces.device
         codes = [load_codes_of(folder / name, net, DESTYLIZE) for name in (self.exstyle_name, self.instyle_name)]
@@ -111,7 +72,6 @@ class Refine:
             gone_through(data, todo, self.batch, self.iter, self.messages, "refine", work)
         finally:
             data.close()
-        if rows:
-            save_image(LOGS / self.style / "refine.png", table(rows[:SHOWN], ["artwork", "before", "refined"]))
+        self.show("refine.png", rows[:SHOWN], ["artwork", "before", "refined"])
         if not self.messages.quiet:
             print(f"{file.path}: codes of {len(data)} artworks (compared by {likeness.name}; {sight.name})")

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
 from vtoon.cli.common import Flag
+from vtoon.cli.dual_common import CHECKPOINTS, check_style
 from vtoon.errors import VtoonError
 
 log = logging.getLogger("vtoon")
+SWITCHES = ("--mirror", "--nobench", "--allow-tf32", "--allow_tf32")
+ON, OFF = ("1", "true", "t", "yes", "y", "on"), ("0", "false", "f", "no", "n", "off")
 Number = Annotated[int | None, arg(metavar="N", help_behavior_hint="")]
 PRESETS: dict[str, dict[str, object]] = {
     "auto": {},
@@ -29,12 +34,21 @@ PRESETS: dict[str, dict[str, object]] = {
 
 @dataclass(frozen=True)
 class PublishedNames:
-    """Flags of StyleGAN2-ADA's and rosinality's train.py (Cartoon-StyleGAN, FreezeG), taken as they are typed there."""
+    """Flags of StyleGAN2-ADA's and rosinality's train.py (Cartoon-StyleGAN, FreezeG) and of DualStyleGAN's
+    finetune_stylegan.py, taken as they are typed there."""
 
+    first: Annotated[Path | None, Positional, arg(metavar="PATH", help_behavior_hint="")] = None
+    """As --data."""
     cfg: Literal["auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar"] = "auto"
     """StyleGAN2-ADA's settings of --gamma, --lr, --ema_kimg and width, where these are not given."""
     iter: Number = None
     """Steps, instead of --kimg."""
+    save_every: Number = None
+    """Steps between two snapshots, instead of --tick and --snap."""
+    style: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """As in DualStyleGAN, snapshots are checkpoint/NAME/finetune-NNNNNN.pt, by their steps."""
+    local_rank: Number = None
+    """Given by torch.distributed.launch."""
     ada_length: Annotated[float | None, arg(metavar="PICTURES", help_behavior_hint="")] = None
     """Pictures, instead of --ada_kimg."""
     d_reg_every: Annotated[int, arg(metavar="N")] = 16
@@ -53,9 +67,11 @@ class PublishedNames:
     """Not needed: previews have 16 or 32 faces."""
     workers: Number = None
     """Not needed."""
+    wandb: Flag = False
+    """Not needed: curves go to TensorBoard and log.jsonl."""
     nobench: Flag = False
     """Not needed."""
-    allow_tf32: Annotated[bool | None, arg(metavar="BOOL", help_behavior_hint="")] = None
+    allow_tf32: Flag = False
     """Not needed: --amp says how it is computed."""
 
     def settings(self, given: object) -> dict[str, object]:
@@ -68,12 +84,33 @@ class PublishedNames:
         if self.gpus is not None and self.gpus != processes:
             run = f"torchrun --nproc_per_node {self.gpus} -m vtoon finetune ..."
             raise VtoonError(f"gpus is {self.gpus}, but processes that train: {processes}; write {run}")
-        unused = {"ada_every": None, "n_sample": None, "workers": None, "nobench": False, "allow_tf32": None}
-        if told := [f"--{name}" for name, default in unused.items() if getattr(self, name) != default]:
+        unused = ("ada_every", "n_sample", "workers", "wandb", "nobench", "allow_tf32")
+        if told := [f"--{name}" for name in unused if getattr(self, name) not in (None, False)]:
             log.warning("without effect here: %s", ", ".join(told))
         plain = type(given)()
         preset = {k: v for k, v in PRESETS[self.cfg].items() if getattr(given, k) == getattr(plain, k)}
         if getattr(given, "resume", None) is not None:
             preset.pop("channel_multiplier", None)  # the file's
-        steps = {} if self.iter is None else {"kimg": self.iter * given.batch * processes / 1000}
-        return preset | steps
+        if self.local_rank is not None:
+            os.environ.setdefault("LOCAL_RANK", str(self.local_rank))
+        step = given.batch * processes / 1000  # kimg
+        named = {} if self.iter is None else {"kimg": self.iter * step}
+        named |= {} if self.save_every is None else {"tick": self.save_every * step, "snap": 1}
+        named |= {} if self.first is None else {"data": self.first}
+        if self.style is not None:
+            check_style(self.style)
+            named |= {"outdir": CHECKPOINTS / self.style} if given.outdir == plain.outdir else {}
+        return preset | named
+
+
+def as_flags(words: Sequence[str]) -> list[str]:
+    """StyleGAN2-ADA's `--mirror 1`, `--mirror=true`, `--nobench=0`: here a flag is there or is not."""
+    parts = [part for word in words for part in (word.split("=", 1) if word.split("=")[0] in SWITCHES else [word])]
+    kept: list[str] = []
+    for word, before in zip(parts, ["", *parts], strict=False):
+        if before in SWITCHES and word.lower() in (*ON, *OFF):
+            if word.lower() in OFF:
+                kept.pop()
+        else:
+            kept.append(word)
+    return kept

@@ -19,6 +19,7 @@ from vtoon.cli.dual import Dual
 from vtoon.cli.edit import Edit
 from vtoon.cli.export import Export
 from vtoon.cli.finetune import Finetune
+from vtoon.cli.finetune_names import as_flags
 from vtoon.cli.generate import Generate, Mix, Morph
 from vtoon.cli.inspect import Inspect
 from vtoon.cli.live import Live
@@ -77,6 +78,7 @@ def main(args: list[str] | None = None) -> None:
     if args == ["--version"]:
         print(f"vtoon {vtoon.__version__}")
         return
+    args = as_flags(args) if args[:1] == ["finetune"] else args
     command = tyro.extras.subcommand_cli_from_dict(
         COMMANDS,
         prog="vtoon",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Iterable
@@ -49,6 +51,19 @@ class Target:
     def discard(self) -> None:
         """Nothing is left behind."""
         self.part.unlink(missing_ok=True)
+
+
+def append(path: Path, data: bytes) -> None:
+    """All of it or nothing: what comes later still begins where it should. Raises OSError."""
+    with path.open("ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            if file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.truncate(end)
+            raise
 
 
 def _shorter(stem: str) -> str:

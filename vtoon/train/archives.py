@@ -14,7 +14,7 @@ import numpy as np
 
 from vtoon.errors import VtoonError
 from vtoon.image import IMAGE_SUFFIXES, load_image
-from vtoon.train.dataset import decoded, size_of
+from vtoon.train.sources import decoded, size_of
 
 BROKEN = (tarfile.TarError, OSError, EOFError)
 

@@ -17,7 +17,8 @@ from PIL import Image
 
 from vtoon.errors import VtoonError, needs_extra
 from vtoon.system.target import Target
-from vtoon.train.dataset import READERS, Source, resized
+from vtoon.train.dataset import READERS, resized
+from vtoon.train.sources import Source
 
 log = logging.getLogger("vtoon")
 MAP_SIZE = 2**40  # bytes that an LMDB may grow to; only what is written takes space

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import logging
 import math
+import os
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from vtoon.errors import VtoonError
+from vtoon.errors import VtoonError, describe
+from vtoon.system.target import append
 from vtoon.train.distributed import is_main
 
 
@@ -27,7 +34,7 @@ class Log:
         self.end = math.inf  # of the clock (time.monotonic), where the run ends by it
         self.sums: dict[str, list[Tensor | float]] = {}
         self.since, self.first = time.monotonic(), step
-        self.writer = _tensorboard(folder) if is_main() else None
+        self.curves = _curves(folder) if is_main() else None
 
     def add(self, step: int, terms: Mapping[str, Tensor | float]) -> None:
         """`step`: steps done. Raises VtoonError where a mean is not finite: nothing good can follow."""
@@ -51,19 +58,33 @@ class Log:
         kimg, said = step * self.images / 1000, ""
         if self.images:
             said = f"{kimg:.1f} kimg  {1000 * pace / self.images:.1f} s/kimg  "
-        print(f"{step:6d}/{self.steps}  {said}{pace:.2f} s/step  {clock(left)} left  {memory:.1f} GB  {values}",
-              flush=True)  # fmt: skip
         line = {"step": step} | ({"kimg": round(kimg, 3)} if self.images else {})
         line |= {"seconds_per_step": round(pace, 4), "memory_gb": round(memory, 2)} | means
-        with (self.folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        if self.writer:
-            for name, value in means.items():
-                self.writer.add_scalar(name, value, step)
+        with spared(self.folder):
+            print(f"{step:6d}/{self.steps}  {said}{pace:.2f} s/step  {clock(left)} left  {memory:.1f} GB  {values}",
+                  flush=True)  # fmt: skip
+        with spared(self.folder):
+            append(self.folder / "log.jsonl", (json.dumps(line) + "\n").encode())
+            if self.curves:
+                append(self.curves, _event(step, means, first=not self.curves.exists()))
 
-    def close(self) -> None:
-        if self.writer:
-            self.writer.close()
+
+@contextlib.contextmanager
+def spared(folder: Path) -> Iterator[None]:
+    """What is only looked at does not end a training: where it cannot be written, that is said once."""
+    try:
+        yield
+    except (OSError, VtoonError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError) or isinstance(cause, BrokenPipeError):
+            raise
+        _say_once(f"{folder}: logs and previews cannot be written ({cause.strerror or describe(cause)}); "
+                  "the training goes on")  # fmt: skip
+
+
+@cache
+def _say_once(line: str) -> None:
+    logging.getLogger("vtoon").warning(line)
 
 
 def _mean(values: list[Tensor | float]) -> float:
@@ -91,10 +112,26 @@ def used_bytes() -> int:
     return psutil.Process().memory_info().rss
 
 
-def _tensorboard(folder: Path) -> object | None:
+def _curves(folder: Path) -> Path | None:
+    """TensorBoard's file of this run."""
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        import tensorboard  # noqa: F401
     except ImportError:
         print('no TensorBoard: pip install "vtoon[train]" for curves')
         return None
-    return SummaryWriter(folder)
+    return folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
+
+
+def _event(step: int, values: Mapping[str, float], first: bool) -> bytes:
+    """What TensorBoard reads; written here, for its own writer does so in a thread, where a full disk is not heard."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    record = io.BytesIO()
+    write = RecordWriter(record).write
+    if first:
+        write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+    shown = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+    write(Event(wall_time=time.time(), step=step, summary=shown).SerializeToString())
+    return record.getvalue()

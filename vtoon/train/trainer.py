@@ -17,8 +17,9 @@ from torch.optim import Optimizer
 from vtoon.errors import VtoonError
 from vtoon.image import save_image
 from vtoon.system.signals import handling
+from vtoon.system.target import Target
 from vtoon.train.distributed import any_rank, average_gradients, is_main
-from vtoon.train.log import Log
+from vtoon.train.log import Log, spared
 from vtoon.train.state import load_state, save_state
 
 Batch = Any
@@ -171,8 +172,8 @@ def fit(recipe: Recipe, options: TrainOptions) -> int:
 
     SIGTERM and Ctrl-C save and stop; the same command then goes on as if nothing had happened.
     """
-    _make_folders(options)
     state_file = options.folder / options.state
+    _make_places(options, state_file)
     step = load_state(recipe, state_file) if options.resume and state_file.exists() else options.start
     log, stop = Log(options.log_folder, step, options.steps, options.log_every, options.images), []
 
@@ -185,7 +186,6 @@ def fit(recipe: Recipe, options: TrainOptions) -> int:
             step = _steps(recipe, options, step, stop, log)
     finally:
         recipe.close()
-        log.close()
     if is_main():
         save_state(recipe, step, state_file)
         if step >= min(options.save_begin, options.steps):
@@ -211,20 +211,31 @@ def _steps(recipe: Recipe, options: TrainOptions, step: int, stop: Sequence[int]
         step += 1
         log.add(step, terms)
         if is_main() and (previews(step) or step == options.steps):
-            save_image(options.log_folder / options.previews.format(step=step), recipe.preview())
+            _show(recipe, options, step)
         if is_main() and step < options.steps:
             if states(step):
                 save_state(recipe, step, options.folder / options.state)
             if exports(step) and step >= options.save_begin:
                 recipe.export(options.folder, step)
     if is_main() and options.minutes is not None and step < options.steps:
-        save_image(options.log_folder / options.previews.format(step=step), recipe.preview())
+        _show(recipe, options, step)
     return step
 
 
-def _make_folders(options: TrainOptions) -> None:
+def _show(recipe: Recipe, options: TrainOptions, step: int) -> None:
+    picture = recipe.preview()
+    with spared(options.log_folder):
+        save_image(options.log_folder / options.previews.format(step=step), picture)
+
+
+def _make_places(options: TrainOptions, state_file: Path) -> None:
+    """A place that cannot be written is known before the first step."""
     for folder in (options.folder, (options.log_folder / options.previews).parent):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise VtoonError(f"{folder}: the folder cannot be made ({error.strerror})") from None
+    if is_main():
+        target = Target(state_file, overwrite=True)
+        target.create()
+        target.discard()

@@ -35,9 +35,10 @@ from vtoon.train.dataset import Dataset
 from vtoon.train.distributed import summed, world_size
 from vtoon.train.draws import Draws
 from vtoon.train.ema import EMA
+from vtoon.train.lazy import PathMean, lazy_adam
 from vtoon.train.lessons import order_of
 from vtoon.train.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
-from vtoon.train.recipes.finetune import BETAS, PSI, PathMean
+from vtoon.train.recipes.finetune import PSI
 from vtoon.train.settings import EMA_DECAY
 from vtoon.train.trainer import Phase
 from vtoon.weights.duals import DualStart
@@ -139,8 +140,8 @@ class DualTraining:
         target = o.ada_target if o.augment and not o.ada_p else None
         self.ada = AdaptiveAugment(target, o.ada_length, o.ada_every, o.ada_p)
         self.path_mean = PathMean(o.device)
-        adam_d = self._adam(self.disc, o.d_every)
-        adam_g = self._adam(self.averaged.taught, o.g_every)
+        adam_d = lazy_adam(self.disc.parameters(), o.lr, o.d_every)
+        adam_g = lazy_adam(self.averaged.taught.parameters(), o.lr, o.g_every)
         self.phases = [
             Phase("D", self.discriminator_terms, adam_d, max_norm=None),
             Phase("D_r1", self.r1_terms, adam_d, o.d_every, max_norm=None),
@@ -154,11 +155,6 @@ class DualTraining:
         self.about = {"recipe": type(self).__name__, "data": data.about, "processes": str(world_size())}
         self.about |= kept | (about or {})
         self._drawn: Tensor | None = None
-
-    def _adam(self, part: nn.Module, every: int) -> torch.optim.Adam:
-        """With the rates corrected for the steps of a lazy term (Karras et al. 2020, appendix B)."""
-        share = every / (every + 1)
-        return torch.optim.Adam(part.parameters(), self.options.lr * share, tuple(beta**share for beta in BETAS))
 
     def go_on(self, start: DualStart) -> int:
         """Take over what a file says of a training on the same pictures with the same settings: returns its steps, from

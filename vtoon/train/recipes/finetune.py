@@ -24,18 +24,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vtoon.image import grid, to_uint8
 from vtoon.models.discriminator import Discriminator
 from vtoon.models.stylegan2 import Generator, truncate
 from vtoon.ops import arithmetic, channels_last_, limit_activations_, sent
+from vtoon.system.target import append
 from vtoon.train.augment import AdaptiveAugment, Changes, augmented
 from vtoon.train.dataset import Dataset
 from vtoon.train.distributed import summed, world_size
 from vtoon.train.ema import EMA
 from vtoon.train.freeze import frozen_of_discriminator, frozen_of_generator, taught
+from vtoon.train.lazy import PathMean, lazy_adam
 from vtoon.train.lessons import FinetuneOptions, Latents, Lesson, Lessons
+from vtoon.train.log import spared
 from vtoon.train.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty, structure_loss
 from vtoon.train.quality import Quality
 from vtoon.train.trainer import Phase
@@ -43,30 +46,9 @@ from vtoon.weights.generators import mean_latent
 from vtoon.weights.snapshots import Start, save_snapshot
 
 log = logging.getLogger("vtoon")
-BETAS = (0.0, 0.99)
-PATH_DECAY = 0.01  # of the mean path length
 SURE = 0.9  # of r_t: D knows nearly every real picture
 COLUMNS, PSI = 8, 0.7  # of previews
 Term = Callable[[Tensor, Tensor], Tensor]  # pictures [N, 3, S, S] and their z [N, D] -> a scalar, weighted
-
-
-class PathMean:
-    """The moving mean of path lengths, on the device."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.value = torch.zeros((), device=device)
-
-    def moved(self, lengths: Tensor) -> Tensor:
-        """The mean so far, these lengths counted, with the gradient that they have in it."""
-        mean = self.value + PATH_DECAY * (lengths.mean() - self.value)
-        self.value = mean.detach()
-        return mean
-
-    def state_dict(self) -> dict:
-        return {"value": self.value}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.value = torch.as_tensor(state["value"], dtype=torch.float32).to(self.value.device)
 
 
 class StyleGANFinetune:
@@ -106,8 +88,8 @@ class StyleGANFinetune:
         self.path_mean = PathMean(o.device)
         self.taught_g = taught(self.net, frozen_of_generator(net, o.freeze_g, o.freeze_fc))
         self.taught_d = taught(self.disc, frozen_of_discriminator(disc, o.freeze_d))
-        adam_d = self._adam(self.taught_d, o.d_every)
-        adam_g = self._adam(self.taught_g, o.g_every if o.path_weight else 0)
+        adam_d = lazy_adam(self.taught_d.values(), o.lr, o.d_every)
+        adam_g = lazy_adam(self.taught_g.values(), o.lr, o.g_every if o.path_weight else 0)
         scalers = [torch.amp.GradScaler(o.device.type) if o.dtype is torch.float16 else None for _ in "DG"]
         self.phases = [
             Phase("D", self.discriminator_terms, adam_d, max_norm=None, scaler=scalers[0]),
@@ -140,12 +122,6 @@ class StyleGANFinetune:
                 part.load_state_dict({**found, "param_groups": part.state_dict()["param_groups"]})
         if self.ada.target is not None:
             self.ada.p = float(start.parts.get("ada", {}).get("p", self.ada.p))
-
-    def _adam(self, parameters: dict[str, nn.Parameter], every: int) -> torch.optim.Adam:
-        """With the rates corrected for the steps of a lazy term (appendix B of the first paper)."""
-        share = every / (every + 1) if every else 1.0
-        betas = BETAS[0] ** share, BETAS[1] ** share
-        return torch.optim.Adam(list(parameters.values()), self.options.lr * share, betas=betas)
 
     def _about(self) -> dict[str, str]:
         o = self.options
@@ -286,18 +262,24 @@ class StyleGANFinetune:
     def kimg(self, step: int) -> int:
         return step * self.options.images // 1000
 
+    def name_of(self, step: int) -> str:
+        """Of a snapshot: as StyleGAN2-ADA's, by kimg."""
+        return f"network-snapshot-{self.kimg(step):06d}"
+
     def export(self, folder: Path, step: int) -> None:
-        """network-snapshot-NNNNNN.pt in the published layout, numbered by kimg."""
+        """In the published layout."""
         parts = {name: part.state_dict() for name, part in self.state.items()}
         mean = mean_latent(self.ema.module)
-        name = f"network-snapshot-{self.kimg(step):06d}"
+        name = self.name_of(step)
         save_snapshot(folder / f"{name}.pt", parts, mean, step, self.about)
         if self.measure is not None:
             found = self.measure(self.ema.module)
             said = ", ".join(f"{key.split(' by ')[0]} {value:.4g}" for key, value in found.items())
             print(f"{name}: {said} by {self.measure.features.name} ({self.measure.count} pictures)", flush=True)
-            with (folder / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps({"snapshot": name, "step": step, **found}) + "\n")
+            with spared(folder):
+                append(
+                    folder / "metrics.jsonl", (json.dumps({"snapshot": name, "step": step, **found}) + "\n").encode()
+                )
 
     def close(self) -> None:
         self.data.close()
