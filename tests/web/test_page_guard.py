@@ -12,6 +12,7 @@ import pytest
 
 import vtoon.pipeline.stylize
 from vtoon.errors import VtoonError
+from vtoon.web.guard import within
 from vtoon.web.server import Serving, listen, serving
 from vtoon.web.sessions import COOKIE
 
@@ -139,6 +140,21 @@ def test_what_is_too_large_is_refused_before_it_is_kept(served, user, tmp_path):
         answer = client.post("/en/gradio_api/upload", content=without_length(), headers=kind)
         assert answer.status_code == 413
     assert not session_of(served, client).uploads
+
+
+@pytest.mark.parametrize("sizes", [(6, 6), (6, 6, 6), (12,)])
+def test_of_what_is_too_large_no_more_is_waited_for_than_was_sent(sizes):
+    sent = [{"type": "http.request", "body": bytes(size), "more_body": True} for size in sizes]
+    sent[-1]["more_body"] = False
+
+    async def receive():
+        return sent.pop(0)  # more would be waited for until the browser goes away
+
+    async def app(scope, receive, send):
+        while (await receive())["more_body"]:
+            pass
+
+    assert asyncio.run(within(app, {}, receive, 10)) is None and not sent
 
 
 def test_wrong_kinds_and_long_videos_are_told_in_the_page(served, user, tmp_path, make_clip):

@@ -80,7 +80,6 @@ class Guard:
             return
         answers = await within(self.app, scope, receive, room)
         if answers is None:
-            await drain(receive)
             await answer(send, 413, f"larger than {self.max_bytes >> 20} MB (--max_mb)")
             return
         session.uploads.update(_paths(b"".join(message.get("body", b"") for message in answers)))
@@ -91,12 +90,12 @@ class Guard:
 async def within(app: Callable, scope: dict, receive: Receive, room: int) -> list[Message] | None:
     """An application's answer to a request of at most `room` bytes, held back; None where more came, whatever the
     application has answered to that."""
-    received, answers = 0, []
+    received, more, answers = 0, True, []
 
     async def counted() -> Message:
-        nonlocal received
+        nonlocal received, more
         message = await receive()
-        received += len(message.get("body", b""))
+        received, more = received + len(message.get("body", b"")), message.get("more_body", False)
         if received > room:
             raise TooMuch
         return message
@@ -106,6 +105,8 @@ async def within(app: Callable, scope: dict, receive: Receive, room: int) -> lis
 
     with contextlib.suppress(TooMuch):
         await app(scope, counted, noted)
+    if received > room and more:
+        await drain(receive)
     return None if received > room else answers
 
 

@@ -12,11 +12,15 @@ from typing import Annotated, Literal
 
 import psutil
 from fastapi import FastAPI, File, Form, Header, HTTPException, Request, UploadFile
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
+from starlette.routing import Match
 
 import vtoon
 from vtoon.errors import VtoonError
+from vtoon.faces.region import DETAIL_RANGE
 from vtoon.web.jobs import CANCELLED, DONE, FAILED, RUNNING, WAITING
 from vtoon.web.service.door import Door
 from vtoon.web.service.fetch import fetched
@@ -26,6 +30,10 @@ from vtoon.web.service.store import Entry
 WATCH_SECONDS, ALIVE_SECONDS, TIDY_SECONDS = 0.25, 15.0, 60.0
 STATES = (WAITING, RUNNING, DONE, FAILED, CANCELLED)
 STATUS = {Full: 429, TooLong: 413, OtherRequest: 409}  # of errors; 422 of all others
+Seconds, Key = Annotated[float, Field(gt=0, allow_inf_nan=False)], Annotated[str, Field(max_length=200)]
+Nothing = SkipJsonSchema[None]  # may be left out, but is not null in the description: a form has none
+DRAWING = {"video/*": {}, "image/*": {}}
+Detail = Annotated[float, Field(ge=DETAIL_RANGE[0], le=DETAIL_RANGE[1])] | Literal["auto"]
 
 
 class Told(BaseModel):
@@ -79,6 +87,8 @@ def application(
 
     app = FastAPI(title="vtoon", version=vtoon.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.exception_handler(VtoonError)(_told)
+    app.exception_handler(RequestValidationError)(_unfit)
+    app.exception_handler(405)(_allowed)
     _add_jobs(app, service, tuple(hosts))
     door = Door(app, tokens, service.limits.max_mb << 20)
     _add_health(app, service, door)
@@ -92,37 +102,48 @@ def _told(_: Request, error: VtoonError) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, status, headers)
 
 
+def _unfit(_: Request, error: RequestValidationError) -> JSONResponse:
+    first = error.errors()[0]
+    return JSONResponse({"detail": f"{first['loc'][:2][-1]}: {first['msg']}"}, 422)
+
+
+def _allowed(request: Request, _: HTTPException) -> JSONResponse:
+    """Of a method that an address does not take: those it takes. Starlette names the first route's alone."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    allow = ", ".join(sorted({method for route in routes for method in route.methods}))
+    return JSONResponse({"detail": f"{request.method} is not taken here; {allow} is"}, 405, {"allow": allow})
+
+
 def _add_jobs(app: FastAPI, service: Service, hosts: tuple[str, ...]) -> None:
-    def mine(request: Request, id_: str) -> Entry:
-        entry = service.store.get(id_, request.state.owner)
+    def mine(request: Request, job_id: str) -> Entry:
+        entry = service.store.get(job_id, request.state.owner)
         if entry is None:
             raise HTTPException(404, "no such job")
         return entry
 
-    gone, refused = {404: {"model": Told}}, {401: {"model": Told}}
+    gone, refused = {404: {"model": Told}}, {401: {"model": Told}, 422: {"model": Told}}
 
     @app.post("/v1/jobs", status_code=201, response_model=JobView, tags=["jobs"], responses={
         200: {"model": JobView, "description": "The job of an earlier request with this idempotency key"},
-        400: {"model": Told}, 409: {"model": Told}, 413: {"model": Told}, 422: {"model": Told},
-        429: {"model": Told}, **refused,
+        400: {"model": Told}, 409: {"model": Told}, 413: {"model": Told}, 429: {"model": Told}, **refused,
     })  # fmt: skip
     def post(
         request: Request,
         response: Response,
-        file: Annotated[UploadFile | None, File(description="a clip or a picture")] = None,
-        url: Annotated[str | None, Form(description="instead of a file; off unless the service allows hosts")] = None,
+        file: Annotated[UploadFile | Nothing, File(description="a clip or a picture")] = None,
+        url: Annotated[str | Nothing, Form(description="instead of a file, where the service allows hosts")] = None,
         style: Annotated[str, Form()] = "",
         style_degree: Annotated[float, Form(ge=0, le=1)] = 1.0,
         color_transfer: Annotated[bool, Form()] = False,
         placement: Annotated[Literal["paste", "crop", "full"], Form()] = "paste",
         faces: Annotated[Literal["all", "largest"], Form()] = "all",
-        detail: Annotated[float | Literal["auto"], Form()] = "auto",
+        detail: Annotated[Detail, Form(description="px between the eyes")] = "auto",
         steady: Annotated[bool, Form()] = True,
         sound: Annotated[bool, Form()] = True,
         format: Annotated[Literal["mp4", "hevc", "av1", "webm", "mov", "mkv"], Form()] = "mp4",
         start: Annotated[float, Form(ge=0, allow_inf_nan=False)] = 0.0,
-        end: Annotated[float | None, Form(allow_inf_nan=False)] = None,
-        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+        end: Annotated[Seconds | Nothing, Form()] = None,
+        idempotency_key: Annotated[Key | Nothing, Header()] = None,
     ) -> JobView:
         """Draw a clip or a picture."""
         chosen = style, style_degree, color_transfer, placement, faces, detail, steady, sound, format, start, end
@@ -144,34 +165,36 @@ def _add_jobs(app: FastAPI, service: Service, hosts: tuple[str, ...]) -> None:
         """Your jobs, newest first."""
         return [view(service, entry) for entry in service.store.of(request.state.owner)]
 
-    @app.get("/v1/jobs/{id_}", tags=["jobs"], responses=gone | refused)
-    def get(request: Request, id_: str) -> JobView:
+    @app.get("/v1/jobs/{job_id}", tags=["jobs"], responses=gone | refused)
+    def get(request: Request, job_id: str) -> JobView:
         """How far it is."""
-        return view(service, mine(request, id_))
+        return view(service, mine(request, job_id))
 
-    @app.get("/v1/jobs/{id_}/events", tags=["jobs"], response_class=StreamingResponse, responses={
+    @app.get("/v1/jobs/{job_id}/events", tags=["jobs"], response_class=StreamingResponse, responses={
         200: {"content": {"text/event-stream": {}}}, **gone, **refused,
     })  # fmt: skip
-    async def events(request: Request, id_: str) -> StreamingResponse:
+    async def events(request: Request, job_id: str) -> StreamingResponse:
         """How far it is, told whenever that changes, until it is over."""
-        mine(request, id_)
-        return StreamingResponse(_watched(service, request.state.owner, id_), media_type="text/event-stream")
+        mine(request, job_id)
+        return StreamingResponse(_watched(service, request.state.owner, job_id), media_type="text/event-stream")
 
-    @app.get("/v1/jobs/{id_}/result", tags=["jobs"], response_class=FileResponse, responses={
-        200: {"content": {"application/octet-stream": {}}}, 409: {"model": Told}, **gone, **refused,
+    @app.get("/v1/jobs/{job_id}/result", tags=["jobs"], response_class=FileResponse, responses={
+        200: {"content": DRAWING}, 206: {"content": DRAWING, "description": "The part that Range asks for"},
+        400: {"content": {"text/plain": {}}}, 416: {"content": {"text/plain": {}}},
+        409: {"model": Told}, **gone, **refused,
     })  # fmt: skip
-    def result(request: Request, id_: str) -> FileResponse:
+    def result(request: Request, job_id: str) -> FileResponse:
         """The drawing."""
-        entry = mine(request, id_)
+        entry = mine(request, job_id)
         path = service.result(entry)
         if path is None:
             raise HTTPException(409, f"nothing to fetch: the job is {entry.state}")
         return FileResponse(path, filename=path.name)
 
-    @app.delete("/v1/jobs/{id_}", status_code=204, tags=["jobs"], responses=gone | refused)
-    def delete(request: Request, id_: str) -> Response:
+    @app.delete("/v1/jobs/{job_id}", status_code=204, tags=["jobs"], responses=gone | refused)
+    def delete(request: Request, job_id: str) -> Response:
         """Stop it, and forget everything of it."""
-        service.delete(mine(request, id_))
+        service.delete(mine(request, job_id))
         return Response(status_code=204)
 
 
@@ -201,7 +224,9 @@ def _add_health(app: FastAPI, service: Service, door: Door) -> None:
         """Whether jobs are taken."""
         return PlainTextResponse("ending", 503) if service.stopping else PlainTextResponse("ok")
 
-    @app.get("/metrics", response_class=PlainTextResponse, tags=["service"], responses={401: {"model": Told}})
+    refused = {"description": "No token", "content": {"application/json": {"schema": Told.model_json_schema()}}}
+
+    @app.get("/metrics", response_class=PlainTextResponse, tags=["service"], responses={401: refused})
     def metrics() -> PlainTextResponse:
         """For Prometheus."""
         return PlainTextResponse(exposition(service, door), media_type="text/plain; version=0.0.4")

@@ -54,7 +54,6 @@ class Door:
         state = {**scope.get("state", {}), "owner": owner}
         answers = await within(self.app, {**scope, "state": state}, receive, room)
         if answers is None:
-            await drain(receive)
             await refuse(send, 413, told)
             return
         for message in answers:
