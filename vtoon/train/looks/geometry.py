@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vtoon.train.looks.exaggeration import exaggeration
 from vtoon.train.looks.tone import smoothstep
 from vtoon.types import Landmarks
 
@@ -22,6 +23,7 @@ class Shape:
     cheeks: float = 0.0  # positive: rounder
     nostrils: float = 0.0  # negative: a narrower nose, as long as before
     head: float = 0.0  # positive: the whole face larger
+    traits: float = 0.0  # 0.8: 1.8 times as far from the mean face
 
 
 SHAPES = {
@@ -35,6 +37,7 @@ SHAPES = {
     "pencil": Shape(eyes=0.08, jaw=-0.04),
     "oil": Shape(),
     "charcoal": Shape(eyes=-0.06, nose=0.10, jaw=0.08, chin=0.08),
+    "caricature": Shape(eyes=0.18, head=0.12, traits=0.90),
 }
 REACH = (1.05, 1.55)  # from the face centre, in eye distances: full effect within, none beyond
 
@@ -116,6 +119,8 @@ def _parts(amount: Shape, frame: FaceFrame, u: np.ndarray, v: np.ndarray):
         cu, cv = frame.to_face(frame.centre)
         bell = amount.head * np.exp(-((u - cu) ** 2 + (v - cv) ** 2) / 1.1**2)
         yield -(u - cu) * bell, -(v - cv) * bell
+    if amount.traits:
+        yield exaggeration(np.stack([frame.to_face(point) for point in points]), amount.traits, u, v)
     if amount.jaw or amount.chin:
         yield _lower_face(amount, frame, u, v)
 
