@@ -47,7 +47,7 @@ def pictures(count: int = 3) -> Pictures:
 @cache
 def teacher(folder) -> PairTeacher:
     drawn = Pictures(pictures(1).files, pictures(1).points, pictures(1).files)
-    made = unpack({"faces": pictures(), "ink": drawn}, folder, ["poster", "comic"], 2, 1)
+    made = unpack({"faces": pictures(), "ink": drawn}, folder, {"poster": None, "comic": 2}, 1)
     return PairTeacher(made["poster"].faces, made, 64, finish)
 
 
@@ -76,7 +76,7 @@ def test_every_face_has_its_sheets_and_is_made_once(made):
     count = len(variants(3))
     assert len(made.faces) == count > 3
     assert [len(d.sheets) for d in made.drawings.values()] == [count, 2, 1]
-    again = unpack({"faces": pictures()}, made.faces.folder, ["poster", "comic"], 2, 1)
+    again = unpack({"faces": pictures()}, made.faces.folder, {"poster": None, "comic": 2}, 1)
     assert np.array_equal(again["poster"].sheets, made.drawings["poster"].sheets)
 
 
