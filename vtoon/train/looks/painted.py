@@ -119,7 +119,7 @@ def caricature(face: Face) -> np.ndarray:
     paint[..., 0] = mix(light, steps(light, 9, 7), 0.55 * (1 - features))
     paint = vivid(paint, 1.4, 0.75)
     turn = smoothstep(light, 0.15, 0.8) - 0.5
-    paint[..., 1] += 0.035 * (0.5 - turn) * (1 - face.eyes)
+    paint[..., 1] += 0.02 * (0.5 - turn) * (1 - face.eyes)
     paint[..., 2] += 0.10 * turn * (1 - face.eyes)
     bristle = along(np.clip(light - blur(light, 4 * unit), -0.03, 0.03), flow, 10 * unit, 3 * max(1.0, unit))
     bristle = bristle / (np.sqrt(np.maximum(blur(bristle * bristle, 14 * unit), 0)) + 0.004) * (1 - features)

@@ -1,0 +1,94 @@
+"""One more look for a trained built-in model; the others stay.
+
+G: the look's own code, colour matrix and detail learn its drawings. The network that draws is not touched, so that
+   every other look draws what it drew, bit by bit.
+F: the network that sees the whole face learns the look's field, and is held to what it said of all else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vtoon.image import grid, to_uint8
+from vtoon.models.builtin import BuiltinVToonify
+from vtoon.ops import channels_last_
+from vtoon.train.batches import Batches
+from vtoon.train.recipes.distill import FIELD_WEIGHT, GROUND, Batch, Distill, DistillOptions
+from vtoon.train.trainer import Phase
+
+EVERY = 8  # steps: views cost far more than whole faces
+CODE = 12.0  # rate of the code over a plain convolution's
+KEPT = 2.0  # how much more what was known counts
+
+
+def with_look(start: BuiltinVToonify, look: str, like: str) -> BuiltinVToonify:
+    """A model that draws one more look, the last, for now as it draws `like`."""
+    names = start.codes.names
+    model = BuiltinVToonify([*names, look], start.palettes.names, start.net.config)
+    model.adopt(start)
+    model.palettes.load_state_dict(start.palettes.state_dict())
+    source, fields = names.index(like), model.face.fields
+    with torch.no_grad():
+        for values in (model.codes.looks, model.grounds, model.details):
+            values[-1] = values[source]
+        for values in (fields.weight, fields.bias):
+            values[-2:] = values[2 * source : 2 * source + 2]
+    return model
+
+
+class AddLook(Distill):
+    """The teacher knows the new look alone."""
+
+    def __init__(
+        self,
+        start: BuiltinVToonify,
+        look: str,
+        like: str,
+        batches: Batches,
+        options: DistillOptions,
+        perceptual: torch.nn.Module | None = None,
+        provenance=lambda step: {"steps": step},
+    ) -> None:
+        model, teacher = with_look(start, look, like), batches.teacher
+        reach = start.codes.tone_range.clone()
+        options = replace(options, adv_loss=0.0)
+        super().__init__(model, teacher, options, perceptual, batches.device, provenance, batches.make)
+        for each in (self.model, self.ema.module):
+            each.codes.tone_range.copy_(reach)  # of the faces that all looks have learned from
+        self.before = channels_last_(start.to(batches.device).eval().requires_grad_(False))
+        self.index = len(start.codes.names)
+        rate = lambda params, size: {"params": params, "lr": options.lr * size, "base_lr": options.lr * size}  # noqa: E731
+        own = [rate([model.codes.looks], CODE), rate([model.grounds, model.details], GROUND)]
+        g_optim = torch.optim.Adam(own, betas=(0.9, 0.99))
+        f_optim = torch.optim.Adam([rate(list(model.face.parameters()), 1.0)], betas=(0.9, 0.99))
+        self.phases = [Phase("G", self.generator_terms, g_optim, EVERY), Phase("F", self.face_terms, f_optim)]
+        self.state = {"model": self.model, "ema": self.ema, "g_optim": g_optim, "f_optim": f_optim}
+        self.about |= {"recipe": "AddLook", "like": like}
+
+    def _draw(self, x: Tensor, parts: Tensor, look: Tensor, *rest: Tensor) -> Tensor:
+        return super()._draw(x, parts, torch.full_like(look, self.index), *rest)
+
+    def face_terms(self, b: Batch) -> dict[str, Tensor]:
+        fields, parts = self.model.face(b.faces, b.face_eyes)
+        with torch.no_grad():
+            kept, kept_parts = self.before.face(b.faces, b.face_eyes)
+        return {
+            "field": FIELD_WEIGHT * F.l1_loss(fields[:, -1:], b.fields),
+            "kept": KEPT * FIELD_WEIGHT * F.l1_loss(fields[:, :-1], kept),
+            "parts": KEPT * F.l1_loss(parts.sigmoid(), kept_parts.sigmoid()),
+        }
+
+    @torch.no_grad()
+    def preview(self) -> np.ndarray:
+        """Rows of photo, target, result on fixed samples."""
+        rng = np.random.default_rng(12345)
+        pairs = [self.teacher.pair(rng, look=0) for _ in range(8)]
+        b = Batch.of(pairs, [self.teacher.face_sample(rng)], self.device)
+        x, parts, look, *rest = b.drawn
+        result = to_uint8(self.ema.module.draw(x, parts, torch.full_like(look, self.index), *rest))
+        return grid([[p.photo for p in pairs], [p.drawing for p in pairs], list(result)])
