@@ -17,7 +17,7 @@ from train_default import embedding
 from vtoon.train.batches import Batches
 from vtoon.train.looks import LOOKS, finish
 from vtoon.train.packed import load_pack, unpack
-from vtoon.train.recipes.add_look import EVERY, AddLook
+from vtoon.train.recipes.add_look import AddLook
 from vtoon.train.recipes.distill import DistillOptions
 from vtoon.train.teacher import PairTeacher
 from vtoon.train.trainer import TrainOptions, fit
@@ -29,8 +29,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--init", type=Path, required=True, help="the model")
     parser.add_argument("--look", choices=list(LOOKS), required=True)
-    parser.add_argument("--like", default="toon3d", help="the known look that it starts from")
-    parser.add_argument("--steps", type=int, default=3200, help=f"of fields; every {EVERY}th draws as well")
+    parser.add_argument("--like", nargs="+", default=["toon3d=1"], metavar="LOOK=SHARE", help="what it starts from")
+    parser.add_argument("--steps", type=int, default=3200)
+    parser.add_argument("--every", type=int, default=8, help="steps from one that draws to the next; 0: none draws")
     parser.add_argument("--batch", type=int, default=4, help="views")
     parser.add_argument("--faces", type=int, default=12, help="whole faces a step")
     parser.add_argument("--size", type=int, default=128, help="side of a view, px")
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/default"), help="sheets and drawings")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
+    like = {name: float(share) for name, _, share in (text.partition("=") for text in args.like)}
     faces = {"faces": load_pack(args.data)["faces"]}
     drawings = unpack(faces, args.work / "sheets", {args.look: args.few}, args.workers)
     teacher = PairTeacher(drawings[args.look].faces, drawings, args.size, finish)
@@ -49,8 +51,8 @@ def main() -> None:
     options = DistillOptions(args.steps, args.batch, args.lr, perc_loss=args.perc_loss, tmp_loss=0.0,
                              dtype=torch.bfloat16)  # fmt: skip
     about = start.provenance | {f"look {args.look}": " ".join(["scripts/device/add_look.py", *sys.argv[1:]])}
-    recipe = AddLook(start.model, args.look, args.like, batches, options,
-                     embedding(args.data) if args.perc_loss else None, lambda step: about)  # fmt: skip
+    recipe = AddLook(start.model, args.look, like, batches, options, args.every,
+                     embedding(args.data) if args.every and args.perc_loss else None, lambda step: about)  # fmt: skip
     fit(recipe, TrainOptions(args.out, args.steps, preview_every=400, save_every=200))
 
 

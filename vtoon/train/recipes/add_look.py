@@ -7,6 +7,7 @@ F: the network that sees the whole face learns the look's field, and is held to 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -21,23 +22,22 @@ from vtoon.train.batches import Batches
 from vtoon.train.recipes.distill import FIELD_WEIGHT, GROUND, Batch, Distill, DistillOptions
 from vtoon.train.trainer import Phase
 
-EVERY = 8  # steps: views cost far more than whole faces
 CODE = 12.0  # rate of the code over a plain convolution's
 KEPT = 2.0  # how much more what was known counts
 
 
-def with_look(start: BuiltinVToonify, look: str, like: str) -> BuiltinVToonify:
-    """A model that draws one more look, the last, for now as it draws `like`."""
+def with_look(start: BuiltinVToonify, look: str, like: Mapping[str, float]) -> BuiltinVToonify:
+    """A model that draws one more look, the last; `like`: shares of known ones, whose sum is 1, to begin with."""
     names = start.codes.names
     model = BuiltinVToonify([*names, look], start.palettes.names, start.net.config)
     model.adopt(start)
     model.palettes.load_state_dict(start.palettes.state_dict())
-    source, fields = names.index(like), model.face.fields
+    share = torch.tensor([like.get(name, 0.0) for name in names])
     with torch.no_grad():
         for values in (model.codes.looks, model.grounds, model.details):
-            values[-1] = values[source]
-        for values in (fields.weight, fields.bias):
-            values[-2:] = values[2 * source : 2 * source + 2]
+            values[-1] = torch.tensordot(share, values[:-1], 1)
+        for values in (model.face.fields.weight, model.face.fields.bias):
+            values[-2:] = torch.tensordot(share, values[:-2].unflatten(0, (-1, 2)), 1)
     return model
 
 
@@ -48,12 +48,14 @@ class AddLook(Distill):
         self,
         start: BuiltinVToonify,
         look: str,
-        like: str,
+        like: Mapping[str, float],
         batches: Batches,
         options: DistillOptions,
+        every: int = 8,
         perceptual: torch.nn.Module | None = None,
         provenance=lambda step: {"steps": step},
     ) -> None:
+        """`every`: steps from one of G to the next, views cost far more than whole faces; 0: the mixture stays."""
         model, teacher = with_look(start, look, like), batches.teacher
         reach = start.codes.tone_range.clone()
         options = replace(options, adv_loss=0.0)
@@ -66,9 +68,11 @@ class AddLook(Distill):
         own = [rate([model.codes.looks], CODE), rate([model.grounds, model.details], GROUND)]
         g_optim = torch.optim.Adam(own, betas=(0.9, 0.99))
         f_optim = torch.optim.Adam([rate(list(model.face.parameters()), 1.0)], betas=(0.9, 0.99))
-        self.phases = [Phase("G", self.generator_terms, g_optim, EVERY), Phase("F", self.face_terms, f_optim)]
+        self.phases = [Phase("F", self.face_terms, f_optim)]
+        if every:
+            self.phases.append(Phase("G", self.generator_terms, g_optim, every))
         self.state = {"model": self.model, "ema": self.ema, "g_optim": g_optim, "f_optim": f_optim}
-        self.about |= {"recipe": "AddLook", "like": like}
+        self.about |= {"recipe": "AddLook", "like": str(dict(like))}
 
     def _draw(self, x: Tensor, parts: Tensor, look: Tensor, *rest: Tensor) -> Tensor:
         return super()._draw(x, parts, torch.full_like(look, self.index), *rest)
