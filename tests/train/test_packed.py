@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from skimage import data
+from tiny import TINY
 
 from vtoon.errors import VtoonError
 from vtoon.image import to_uint8
@@ -20,6 +21,7 @@ from vtoon.train.batches import Batches, halftone
 from vtoon.train.looks import finish
 from vtoon.train.looks.screen import halftone as halftone_of_one
 from vtoon.train.packed import Pictures, decode, encode, load_pack, save_pack, unpack, variants
+from vtoon.train.recipes.add_look import AddLook
 from vtoon.train.recipes.distill import Distill, DistillOptions
 from vtoon.train.spectacles import put_on
 from vtoon.train.teacher import PairTeacher
@@ -162,6 +164,25 @@ def test_the_recipe_learns_from_such_batches(made):
     terms = run_phase(recipe.phases[0], recipe.next_batch(0)) | run_phase(recipe.phases[2], recipe.next_batch(0))
     assert {"G/rec", "F/field"} <= set(terms) and all(np.isfinite(list(terms.values())))
     assert to_uint8(recipe.next_batch(1).x).shape == (2, 64, 64, 3)
+
+
+def test_a_look_that_is_added_leaves_the_others_as_they_are(made):
+    torch.manual_seed(0)
+    start = BuiltinVToonify(["a", "b"], ["own"], TINY)
+    batches = Batches(PairTeacher(made.faces, {"comic": made.drawings["comic"]}, 64, finish), 2, "cpu", faces=1)
+    recipe = AddLook(start, "comic", {"a": 0.25, "b": 0.75}, batches, DistillOptions(4, perc_loss=0.0), every=2)
+    blend = 0.25 * start.codes.looks[0] + 0.75 * start.codes.looks[1]
+    assert torch.allclose(recipe.model.codes.looks[2], blend)
+    for step in range(2):
+        batch = recipe.next_batch(step)
+        terms = [run_phase(phase, batch) for phase in recipe.phases if phase.due(step)]
+        recipe.end_step(step)
+    assert len(terms) == 1 and {"F/field", "F/kept"} <= set(terms[0])
+    before, after = start.state_dict(), recipe.model.state_dict()
+    still = [key for key in before if not key.startswith("face.")]
+    assert all(torch.equal(after[key][: len(before[key])], before[key]) for key in still)
+    assert not torch.allclose(after["codes.looks"][2], blend)
+    assert recipe.model.codes.names == ["a", "b", "comic"]
 
 
 BLOCKED = """

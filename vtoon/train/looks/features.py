@@ -39,9 +39,10 @@ def lift(light: np.ndarray, face: Face, strength: float = 0.25) -> np.ndarray:
 def keep_tone(lab: np.ndarray, face: Face, share: float = 0.3) -> np.ndarray:
     """L darkened by a curve so that the skin is lighter than in the photo by `share` of what it was made lighter: dark
     skin stays dark, and a face in a dark room does not glow. White stays white."""
-    weight = float(face.skin.sum()) + 1e-3
-    own = float((to_lab(face.image)[..., 0] * face.skin).sum()) / weight
-    drawn = float((lab[..., 0] * face.skin).sum()) / weight
+    skin = face.skin * face.oval
+    own, drawn = (
+        float((light * skin).sum() / (skin.sum() + 1e-3)) for light in (to_lab(face.image)[..., 0], lab[..., 0])
+    )
     own, drawn = (float(np.clip(light, 0.05, 0.95)) for light in (own, drawn))
     wanted = own + share * max(drawn - own, 0.0)
     gamma = max(1.0, float(np.log(wanted) / np.log(drawn)))
