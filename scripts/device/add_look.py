@@ -30,12 +30,10 @@ def main() -> None:
     parser.add_argument("--init", type=Path, required=True, help="the model")
     parser.add_argument("--look", choices=list(LOOKS), required=True)
     parser.add_argument("--like", nargs="+", default=["toon3d=1"], metavar="LOOK=SHARE", help="what it starts from")
-    parser.add_argument("--steps", type=int, default=3200)
-    parser.add_argument("--every", type=int, default=8, help="steps from one that draws to the next; 0: none draws")
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=4, help="views")
-    parser.add_argument("--faces", type=int, default=12, help="whole faces a step")
     parser.add_argument("--size", type=int, default=128, help="side of a view, px")
-    parser.add_argument("--lr", type=float, default=6e-4)
+    parser.add_argument("--lr", type=float, default=8e-4)
     parser.add_argument("--few", type=int, default=130, help="sheets that the look draws")
     parser.add_argument("--perc_loss", type=float, default=0.3)
     parser.add_argument("--workers", type=int, default=1)
@@ -46,14 +44,14 @@ def main() -> None:
     faces = {"faces": load_pack(args.data)["faces"]}
     drawings = unpack(faces, args.work / "sheets", {args.look: args.few}, args.workers)
     teacher = PairTeacher(drawings[args.look].faces, drawings, args.size, finish)
-    batches = Batches(teacher, args.batch, "cpu", faces=args.faces)
+    batches = Batches(teacher, args.batch, "cpu", faces=1)
     start = load_checkpoint(args.init)
     options = DistillOptions(args.steps, args.batch, args.lr, perc_loss=args.perc_loss, tmp_loss=0.0,
                              dtype=torch.bfloat16)  # fmt: skip
     about = start.provenance | {f"look {args.look}": " ".join(["scripts/device/add_look.py", *sys.argv[1:]])}
-    recipe = AddLook(start.model, args.look, like, batches, options, args.every,
-                     embedding(args.data) if args.every and args.perc_loss else None, lambda step: about)  # fmt: skip
-    fit(recipe, TrainOptions(args.out, args.steps, preview_every=400, save_every=200))
+    recipe = AddLook(start.model, args.look, like, batches, options,
+                     embedding(args.data) if args.perc_loss else None, lambda step: about)  # fmt: skip
+    fit(recipe, TrainOptions(args.out, args.steps, preview_every=50, save_every=25))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""One more look for a trained built-in model; the others stay.
+"""One more look for a trained built-in model: its code, colour matrix and detail, which begin as a mixture of known
+looks, learn its drawings. All else is not touched, so that every other look draws what it drew, bit by bit.
 
-G: the look's own code, colour matrix and detail learn its drawings. The network that draws is not touched, so that
-   every other look draws what it drew, bit by bit.
-F: the network that sees the whole face learns the look's field, and is held to what it said of all else.
+How it reshapes a face comes with the model's `traits`, or stays that of the mixture.
 """
 
 from __future__ import annotations
@@ -12,18 +11,15 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vtoon.image import grid, to_uint8
 from vtoon.models.builtin import BuiltinVToonify
-from vtoon.ops import channels_last_
 from vtoon.train.batches import Batches
-from vtoon.train.recipes.distill import FIELD_WEIGHT, GROUND, Batch, Distill, DistillOptions
+from vtoon.train.recipes.distill import GROUND, Batch, Distill, DistillOptions
 from vtoon.train.trainer import Phase
 
 CODE = 12.0  # rate of the code over a plain convolution's
-KEPT = 2.0  # how much more what was known counts
 
 
 def with_look(start: BuiltinVToonify, look: str, like: Mapping[str, float]) -> BuiltinVToonify:
@@ -51,41 +47,25 @@ class AddLook(Distill):
         like: Mapping[str, float],
         batches: Batches,
         options: DistillOptions,
-        every: int = 8,
         perceptual: torch.nn.Module | None = None,
         provenance=lambda step: {"steps": step},
     ) -> None:
-        """`every`: steps from one of G to the next, views cost far more than whole faces; 0: the mixture stays."""
         model, teacher = with_look(start, look, like), batches.teacher
         reach = start.codes.tone_range.clone()
         options = replace(options, adv_loss=0.0)
         super().__init__(model, teacher, options, perceptual, batches.device, provenance, batches.make)
         for each in (self.model, self.ema.module):
             each.codes.tone_range.copy_(reach)  # of the faces that all looks have learned from
-        self.before = channels_last_(start.to(batches.device).eval().requires_grad_(False))
         self.index = len(start.codes.names)
         rate = lambda params, size: {"params": params, "lr": options.lr * size, "base_lr": options.lr * size}  # noqa: E731
         own = [rate([model.codes.looks], CODE), rate([model.grounds, model.details], GROUND)]
         g_optim = torch.optim.Adam(own, betas=(0.9, 0.99))
-        f_optim = torch.optim.Adam([rate(list(model.face.parameters()), 1.0)], betas=(0.9, 0.99))
-        self.phases = [Phase("F", self.face_terms, f_optim)]
-        if every:
-            self.phases.append(Phase("G", self.generator_terms, g_optim, every))
-        self.state = {"model": self.model, "ema": self.ema, "g_optim": g_optim, "f_optim": f_optim}
+        self.phases = [Phase("G", self.generator_terms, g_optim)]
+        self.state = {"model": self.model, "ema": self.ema, "g_optim": g_optim}
         self.about |= {"recipe": "AddLook", "like": str(dict(like))}
 
     def _draw(self, x: Tensor, parts: Tensor, look: Tensor, *rest: Tensor) -> Tensor:
         return super()._draw(x, parts, torch.full_like(look, self.index), *rest)
-
-    def face_terms(self, b: Batch) -> dict[str, Tensor]:
-        fields, parts = self.model.face(b.faces, b.face_eyes)
-        with torch.no_grad():
-            kept, kept_parts = self.before.face(b.faces, b.face_eyes)
-        return {
-            "field": FIELD_WEIGHT * F.l1_loss(fields[:, -1:], b.fields),
-            "kept": KEPT * FIELD_WEIGHT * F.l1_loss(fields[:, :-1], kept),
-            "parts": KEPT * F.l1_loss(parts.sigmoid(), kept_parts.sigmoid()),
-        }
 
     @torch.no_grad()
     def preview(self) -> np.ndarray:
