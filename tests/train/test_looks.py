@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from skimage import data
 
 from vtoon.errors import VtoonError
+from vtoon.faces.traits import LOWERED, MEAN, exaggeration
 from vtoon.train.looks import LOOKS, PALETTES, SHAPES, stylize, warp_offsets
-from vtoon.train.looks.exaggeration import LOWERED, MEAN, exaggeration
 from vtoon.train.looks.regions import Face
 from vtoon.train.looks.tone import to_lab
 from vtoon.types import Landmarks

@@ -59,6 +59,7 @@ class BuiltinVToonify(nn.Module):
         self.grounds = nn.Parameter(torch.eye(3, 4).repeat(len(looks), 1, 1))  # colour matrix and shift of each look
         self.details = nn.Parameter(torch.zeros(len(looks)))  # how much of the photo's fine detail each look keeps
         self.register_buffer("holds", torch.zeros(len(looks)))  # whether a look holds the skin's own tone
+        self.register_buffer("traits", torch.zeros(len(looks)))  # how far beyond the mean face it goes; needs landmarks
 
     def forward(
         self,
@@ -69,15 +70,19 @@ class BuiltinVToonify(nn.Module):
         eye_distance: Tensor,
         dtype: torch.dtype = torch.float32,
         tones: Tensor | None = None,
+        field: Tensor | None = None,
     ) -> Tensor:
         """x: [N, 3, H, W] in [-1, 1]; look, palette: long [N], no palette: the drawing's own colours; degree [N, 1] in
         [0, 1]; eye_distance [N, 1] px; `dtype` of the network that draws; tones: [N, 7], see `face_tones`, measured on
-        x where None. Returns float32 [N, 3, H, W], about [-1, 1].
+        x where None; field: [N, 2, h, w] px, the backward map at degree 1, the look's own where None. Returns float32
+        [N, 3, H, W], about [-1, 1].
         """
         small = F.avg_pool2d(x, POOL)
         fields, parts = self.face(small, eye_distance)
         parts = parts.sigmoid()
-        field = fields[torch.arange(len(x), device=x.device), look] * (degree * eye_distance)[:, :, None, None]
+        if field is None:
+            field = fields[torch.arange(len(x), device=x.device), look] * eye_distance[:, :, None, None]
+        field = field * degree[:, :, None, None]
         reshaped = warp(x, field)
         tones = face_tones(small, parts) if tones is None else tones
         parts = warp(parts, field / POOL)
@@ -132,6 +137,7 @@ class BuiltinVToonify(nn.Module):
         self.grounds.copy_(other.grounds[rows])
         self.details.copy_(other.details[rows])
         self.holds.copy_(other.holds[rows])
+        self.traits.copy_(other.traits[rows])
 
 
 def hold_tone(drawing: Tensor, skin: Tensor, colour: Tensor, hold: Tensor) -> Tensor:

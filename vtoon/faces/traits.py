@@ -1,4 +1,5 @@
-"""`caricature`: how a face differs from the mean face, carried further (Brennan 1985, "Caricature generator").
+"""`caricature`: how a face differs from the mean face, carried further (Brennan 1985, "Caricature generator"), the
+head and the eyes a little larger.
 
 Only what belongs to the person counts: the part of the difference that is the same on both sides (a turned head is
 lopsided), with the mouth closed. Eyes and mouth move and grow as wholes, and never shrink by much: a blink or a word is
@@ -9,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vtoon.train.looks.tone import smoothstep
-from vtoon.types import MIRRORED
+from vtoon.faces.frame import FaceFrame, smoothstep
+from vtoon.types import MIRRORED, Landmarks
 
 # Hundredths of an eye distance: the mean of 520 of the photos behind the built-in model, both sides alike.
 MEAN = np.array("""
@@ -21,12 +22,21 @@ MEAN = np.array("""
 """.split(), float).reshape(68, 2) / 100  # fmt: skip
 WHOLES = (slice(36, 42), slice(42, 48), slice(48, 68))  # eyes, mouth
 LEAST, MOST = -0.08, 0.40  # of their growth
+# Eyes and head: place, reach, growth.
+BELLS = (((-0.5, 0.0), 0.36, 0.18), ((0.5, 0.0), 0.36, 0.18), ((0.0, 0.55), 1.1, 0.12))
 LIMIT = 0.34  # eye distances that a point moves at most
 REACH = 0.36  # of a point, in eye distances
 STIFF = 0.03  # of the field through the points: 0 passes through all of them
 STEEPEST = 0.75  # change of the field along itself; at 1 it would fold
 TURNED = (0.15, 0.60)  # lopsidedness of the head: where traits begin to be doubted, and where nothing is known
 LOWERED = np.r_[np.sin(np.linspace(0, np.pi, 17)) ** 2, np.zeros(38), np.ones(5), np.zeros(4), 0.5, 1, 1, 1]
+
+
+def exaggerated(landmarks: Landmarks, shape: tuple[int, int], amount: float) -> np.ndarray:
+    """Backward-map offsets (dx, dy) px, float32 [h, w, 2], of the face in a picture of this shape."""
+    frame = FaceFrame.of(landmarks)
+    u, v = frame.coordinates(shape)
+    return frame.offsets(*exaggeration(frame.in_face, amount, u, v), u, v)
 
 
 def exaggeration(points: np.ndarray, amount: float, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -45,6 +55,11 @@ def exaggeration(points: np.ndarray, amount: float, u: np.ndarray, v: np.ndarray
         bell = np.exp(-((u - np.float32(cu)) ** 2 + (v - np.float32(cv)) ** 2) / np.float32(REACH**2))
         du += np.float32(wu) * bell
         dv += np.float32(wv) * bell
+    for (cu, cv), reach, growth in BELLS:
+        right, down = u - np.float32(cu), v - np.float32(cv)
+        bell = np.float32(growth) * np.exp(-(right**2 + down**2) / np.float32(reach**2))
+        du -= right * bell
+        dv -= down * bell
     return du, dv
 
 
