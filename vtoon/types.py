@@ -10,6 +10,9 @@ import numpy as np
 RIGHT_EYE = slice(36, 42)  # of the 68 points, the subject's right eye: on the left in the image
 LEFT_EYE = slice(42, 48)
 MOUTH_CORNERS = (48, 54)
+# Of the 68 points, what becomes of each when left and right change places.
+MIRRORED = (*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), *range(45, 41, -1), 47, 46)
+MIRRORED += (*range(39, 35, -1), 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=160, help="side of a view, px")
     parser.add_argument("--lr", type=float, default=4e-4)
     parser.add_argument("--favoured", type=float, default=0.5, help="share of the first look")
+    parser.add_argument("--many", type=int, help="sheets that the first look draws; default: all")
     parser.add_argument("--few", type=int, default=200, help="sheets that the other looks draw")
     parser.add_argument("--faces", type=int, help="take this many only, for a trial")
     parser.add_argument("--amp", choices=("bf16", "none"), default="bf16")
@@ -83,8 +84,9 @@ def main() -> None:
     start = load_checkpoint(args.init).model if args.init else None
     names = args.looks or ["toon3d", *(n for n in (start.codes.names if start else LOOKS) if n != "toon3d")]
     drawn = [name for name in names if name in LOOKS]
-    drawings = unpack({k: s for k, s in sets.items() if k == "faces" or k in names}, args.work / "sheets", drawn,
-                      args.few, args.workers)  # fmt: skip
+    wanted = {k: s for k, s in sets.items() if k == "faces" or k in names}
+    counts = {name: args.few if i else args.many for i, name in enumerate(drawn)}
+    drawings = unpack(wanted, args.work / "sheets", counts, args.workers)
     say(begin, f"{len(drawings[drawn[0]].faces)} sheets, looks {' '.join(names)}")
     teacher = PairTeacher(drawings[drawn[0]].faces, {n: drawings[n] for n in names}, args.size, finish)
     torch.manual_seed(args.seed)

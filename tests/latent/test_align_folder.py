@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from vtoon.errors import VtoonError
 from vtoon.faces.detect import FaceDetector
-from vtoon.faces.drawn import LOOKS, MIRRORED, mirrored, search
+from vtoon.faces.drawn import LOOKS, mirrored, search
 from vtoon.image import load_image, save_image
 from vtoon.latent.align import AlignOptions, Row, align_all, find_sources, measured, unique_stems
 from vtoon.latent.frames import laplacian_variance
-from vtoon.types import Landmarks
+from vtoon.types import MIRRORED, Landmarks
 from vtoon.video import VideoWriter
 
 OPTIONS = AlignOptions(size=64, min_size=32, detector="hog")

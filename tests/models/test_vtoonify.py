@@ -10,7 +10,7 @@ from tiny import TINY
 from torch.utils.flop_counter import FlopCounterMode
 
 from vtoon.image import to_tensor, to_uint8
-from vtoon.models.builtin import BuiltinVToonify
+from vtoon.models.builtin import BuiltinVToonify, hold_tone
 from vtoon.models.face_net import PARTS, TONES, face_tones
 from vtoon.models.palettes import Palettes
 from vtoon.models.style_codes import StyleCodes
@@ -32,6 +32,17 @@ def test_builtin_is_within_its_budget():
     assert counter.get_total_flops() <= 10e9
     half_precision = 2 * sum(p.numel() for p in model.state_dict().values())
     assert half_precision < 15e6
+
+
+def test_skin_that_is_drawn_too_light_is_brought_back():
+    drawing, skin, hold = torch.zeros(2, 3, 16, 16), torch.ones(2, 4, 4), torch.tensor([1.0, 0.0])
+    drawing[:, :, 0] = 1  # white paper
+    dark, light = torch.full((2, 3), -0.6), torch.full((2, 3), 0.8)
+    held = hold_tone(drawing, skin, dark, hold)
+    assert -0.6 < held[0, 0, 8, 8] < -0.3 and torch.allclose(held[:, :, 0], torch.ones(()))
+    assert torch.allclose(held[1], drawing[1], atol=1e-6)
+    assert torch.allclose(hold_tone(drawing, skin, light, hold), drawing, atol=1e-6)
+    assert torch.allclose(hold_tone(drawing, torch.zeros(2, 4, 4), torch.zeros(2, 3), hold), drawing, atol=1e-6)
 
 
 @given(rows=st.integers(4, 9), columns=st.integers(4, 9))

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from skimage import data
 
 from vtoon.errors import VtoonError
+from vtoon.faces.traits import LOWERED, MEAN, exaggeration
 from vtoon.train.looks import LOOKS, PALETTES, SHAPES, stylize, warp_offsets
+from vtoon.train.looks.regions import Face
 from vtoon.train.looks.tone import to_lab
 from vtoon.types import Landmarks
 
@@ -139,6 +141,32 @@ def test_cartoon_enlarges_the_eyes() -> None:
     x, y = np.round(landmarks.eyes[0]).astype(int)
     offsets = warp_offsets("cartoon", landmarks, image.shape[:2], 1.0)
     assert offsets[y, x + 6, 0] < -1 and offsets[y, x - 6, 0] > 1
+
+
+def test_caricature_carries_on_what_the_person_alone_has() -> None:
+    wide, talking = MEAN * (1.15, 1.0), MEAN.copy()
+    wide[17:68] = MEAN[17:68]  # a broad head with ordinary features
+    talking[LOWERED > 0, 1] += 0.2 * LOWERED[LOWERED > 0]
+    at = [np.float32(row) for row in (MEAN * (1.1, 1.0)).T]
+    for points, least, most in ((MEAN, 0, 0.01), (wide, 0.05, 0.2), (talking, 0, 0.02)):
+        du, _ = exaggeration(points, 0.8, *at)
+        assert least <= -du[15] <= most and least <= du[1] <= most  # pulled from further in: broader
+
+
+def test_caricature_changes_little_when_landmarks_tremble() -> None:
+    image, landmarks = photo()
+    moved = Landmarks(landmarks.points + np.random.default_rng(0).normal(0, 0.5, (68, 2)))
+    one, other = (warp_offsets("caricature", each, image.shape[:2], 1.0) for each in (landmarks, moved))
+    assert np.abs(one - other).max() < 2
+
+
+@pytest.mark.parametrize("look", ["cartoon", "anime"])
+def test_dark_skin_stays_dark(look: str) -> None:
+    image, landmarks = photo()
+    dark = (image * 0.45).astype(np.uint8)
+    inside = Face(dark, landmarks).oval > 0.9
+    own, drawn = (to_lab(each)[..., 0][inside].mean() for each in (dark, LOOKS[look](dark, landmarks)))
+    assert own - 0.05 < drawn < own + 0.15
 
 
 @pytest.mark.parametrize("look", ["cartoon", "pencil"])

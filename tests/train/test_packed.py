@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from skimage import data
+from tiny import TINY
 
 from vtoon.errors import VtoonError
 from vtoon.image import to_uint8
@@ -20,6 +21,7 @@ from vtoon.train.batches import Batches, halftone
 from vtoon.train.looks import finish
 from vtoon.train.looks.screen import halftone as halftone_of_one
 from vtoon.train.packed import Pictures, decode, encode, load_pack, save_pack, unpack, variants
+from vtoon.train.recipes.add_look import AddLook
 from vtoon.train.recipes.distill import Distill, DistillOptions
 from vtoon.train.spectacles import put_on
 from vtoon.train.teacher import PairTeacher
@@ -47,7 +49,7 @@ def pictures(count: int = 3) -> Pictures:
 @cache
 def teacher(folder) -> PairTeacher:
     drawn = Pictures(pictures(1).files, pictures(1).points, pictures(1).files)
-    made = unpack({"faces": pictures(), "ink": drawn}, folder, ["poster", "comic"], 2, 1)
+    made = unpack({"faces": pictures(), "ink": drawn}, folder, {"poster": None, "comic": 2}, 1)
     return PairTeacher(made["poster"].faces, made, 64, finish)
 
 
@@ -76,7 +78,7 @@ def test_every_face_has_its_sheets_and_is_made_once(made):
     count = len(variants(3))
     assert len(made.faces) == count > 3
     assert [len(d.sheets) for d in made.drawings.values()] == [count, 2, 1]
-    again = unpack({"faces": pictures()}, made.faces.folder, ["poster", "comic"], 2, 1)
+    again = unpack({"faces": pictures()}, made.faces.folder, {"poster": None, "comic": 2}, 1)
     assert np.array_equal(again["poster"].sheets, made.drawings["poster"].sheets)
 
 
@@ -162,6 +164,20 @@ def test_the_recipe_learns_from_such_batches(made):
     terms = run_phase(recipe.phases[0], recipe.next_batch(0)) | run_phase(recipe.phases[2], recipe.next_batch(0))
     assert {"G/rec", "F/field"} <= set(terms) and all(np.isfinite(list(terms.values())))
     assert to_uint8(recipe.next_batch(1).x).shape == (2, 64, 64, 3)
+
+
+def test_a_look_that_is_added_leaves_the_others_as_they_are(made):
+    torch.manual_seed(0)
+    start = BuiltinVToonify(["a", "b"], ["own"], TINY)
+    batches = Batches(PairTeacher(made.faces, {"comic": made.drawings["comic"]}, 64, finish), 2, "cpu", faces=1)
+    recipe = AddLook(start, "comic", {"a": 0.25, "b": 0.75}, batches, DistillOptions(4, perc_loss=0.0))
+    blend = 0.25 * start.codes.looks[0] + 0.75 * start.codes.looks[1]
+    assert torch.allclose(recipe.model.codes.looks[2], blend)
+    run_phase(recipe.phases[0], recipe.next_batch(0))
+    before, after = start.state_dict(), recipe.model.state_dict()
+    assert all(torch.equal(after[key][: len(before[key])], before[key]) for key in before)
+    assert not torch.allclose(after["codes.looks"][2], blend)
+    assert recipe.model.codes.names == ["a", "b", "comic"]
 
 
 BLOCKED = """

@@ -16,6 +16,13 @@ def test_every_pair_has_one_id_and_one_name(bank):
     assert len({s.name for s in bank.styles}) == len({(s.look, s.palette) for s in bank.styles}) == 32
 
 
+def test_a_look_that_came_later_moves_no_id(bank):
+    grown = build_styles([*LOOKS[:2], "caricature", *LOOKS[2:]], PALETTES)
+    assert grown[: len(bank)] == bank.styles
+    assert [s.name for s in grown[len(bank) :][:2]] == ["caricature", "caricature-a"] and len(grown) == 40
+    assert build_styles(["caricature", "oil"], PALETTES)[0].look == "caricature"
+
+
 def test_the_default_of_vtoonify_commands_is_the_first_look(bank):
     assert bank.find(DEFAULT_ID).look == "cartoon"
     assert bank.find(0).name == "cartoon"

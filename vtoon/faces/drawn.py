@@ -13,15 +13,12 @@ import cv2
 import numpy as np
 
 from vtoon.faces.detect import QUICK, WIDE, FaceDetector
-from vtoon.types import Landmarks
+from vtoon.types import MIRRORED, Landmarks
 
 Detector = Literal["auto", "mmod", "hog"]
 MMOD_SIDES = (320, 640, 160)  # px, long side; faces of 80 px are what it knows best
 MARGIN = 0.25  # of the longer side
 SOFT = 1 / 150  # of the width: standard deviation of the blur that merges hatching
-# Of the 68 points, what becomes of each when left and right change places.
-MIRRORED = (*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), *range(45, 41, -1), 47, 46)
-MIRRORED += (*range(39, 35, -1), 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65)
 
 
 def search(detector: FaceDetector, image: np.ndarray, how: Detector = "auto") -> tuple[list[Landmarks], str]:

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vtoon.image import luma
 from vtoon.models.bake import bake
-from vtoon.models.face_net import PARTS, POOL, FaceNet, face_tones, warp
+from vtoon.models.face_net import PARTS, POOL, SKIN, FaceNet, face_tones, warp
 from vtoon.models.palettes import Palettes
 from vtoon.models.style_codes import StyleCodes
 from vtoon.models.vtoonify import VToonify, VToonifyConfig
@@ -31,6 +32,7 @@ SMALL = VToonifyConfig(
 )
 # For one style on a machine that has little: 2.0 GFLOP at 256x256, 1.8 MB.
 LIVE = replace(SMALL, kernel_bank=4, channels={4: 4, 8: 4, 16: 4, 32: 48, 64: 32, 128: 16, 256: 8})
+LIGHTER = 0.3  # of what skin was drawn lighter than it is remains, where its tone is held
 PITCH = 8  # px: the printer's screen repeats with the encoder's stride, so that the network can keep in step with it
 
 
@@ -56,6 +58,8 @@ class BuiltinVToonify(nn.Module):
         self.palettes = Palettes(palettes)
         self.grounds = nn.Parameter(torch.eye(3, 4).repeat(len(looks), 1, 1))  # colour matrix and shift of each look
         self.details = nn.Parameter(torch.zeros(len(looks)))  # how much of the photo's fine detail each look keeps
+        self.register_buffer("holds", torch.zeros(len(looks)))  # whether a look holds the skin's own tone
+        self.register_buffer("traits", torch.zeros(len(looks)))  # how far beyond the mean face it goes; needs landmarks
 
     def forward(
         self,
@@ -66,18 +70,24 @@ class BuiltinVToonify(nn.Module):
         eye_distance: Tensor,
         dtype: torch.dtype = torch.float32,
         tones: Tensor | None = None,
+        field: Tensor | None = None,
     ) -> Tensor:
         """x: [N, 3, H, W] in [-1, 1]; look, palette: long [N], no palette: the drawing's own colours; degree [N, 1] in
         [0, 1]; eye_distance [N, 1] px; `dtype` of the network that draws; tones: [N, 7], see `face_tones`, measured on
-        x where None. Returns float32 [N, 3, H, W], about [-1, 1].
+        x where None; field: [N, 2, h, w] px, the backward map at degree 1, the look's own where None. Returns float32
+        [N, 3, H, W], about [-1, 1].
         """
         small = F.avg_pool2d(x, POOL)
         fields, parts = self.face(small, eye_distance)
         parts = parts.sigmoid()
-        field = fields[torch.arange(len(x), device=x.device), look] * (degree * eye_distance)[:, :, None, None]
+        if field is None:
+            field = fields[torch.arange(len(x), device=x.device), look] * eye_distance[:, :, None, None]
+        field = field * degree[:, :, None, None]
         reshaped = warp(x, field)
         tones = face_tones(small, parts) if tones is None else tones
-        drawing = self.draw(reshaped, warp(parts, field / POOL), look, eye_distance, tones, dtype)
+        parts = warp(parts, field / POOL)
+        drawing = self.draw(reshaped, parts, look, eye_distance, tones, dtype)
+        drawing = hold_tone(drawing, parts[:, SKIN], tones[:, :3], self.holds[look])
         if palette is not None:
             drawing = self.palettes(drawing, palette)
         return torch.lerp(reshaped, drawing, degree[:, :, None, None])
@@ -126,6 +136,22 @@ class BuiltinVToonify(nn.Module):
         self.face.load_state_dict(state)
         self.grounds.copy_(other.grounds[rows])
         self.details.copy_(other.details[rows])
+        self.holds.copy_(other.holds[rows])
+        self.traits.copy_(other.traits[rows])
+
+
+def hold_tone(drawing: Tensor, skin: Tensor, colour: Tensor, hold: Tensor) -> Tensor:
+    """A drawing [N, 3, H, W] in [-1, 1] darkened by a curve, where its skin is lighter than in the photo: a look that
+    learned from portraits in good light takes dark skin for a dark room. White stays white.
+
+    skin: [N, h, w] in [0, 1], a quarter of the size; colour: the photo's mean over it [N, 3]; hold [N]: 0 leaves all.
+    """
+    light = ((luma(drawing) + 1) / 2).clamp(1e-3, 1)
+    drawn = (F.avg_pool2d(light, POOL) * skin).sum((-2, -1)) / (skin.sum((-2, -1)) + 1e-3)
+    own, drawn = (value.clamp(0.05, 0.95) for value in ((luma(colour[:, :, None, None])[:, 0, 0] + 1) / 2, drawn))
+    wanted = own + LIGHTER * (drawn - own).clamp_min(0)
+    gamma = 1 + hold * (wanted.log() / torch.maximum(own, drawn).log() - 1).clamp_min(0)
+    return (drawing + 1) * (light ** (gamma[:, None, None] - 1))[:, None] - 1
 
 
 def screen(x: Tensor) -> Tensor:

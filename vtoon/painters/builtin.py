@@ -6,13 +6,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from vtoon.faces import pad_to_multiple
+from vtoon.faces.traits import exaggerated
 from vtoon.image import to_tensor
 from vtoon.models.builtin import BuiltinVToonify
+from vtoon.models.face_net import CELL
 from vtoon.ops import channels_last_
 from vtoon.painters.engine import Job, Painter
 from vtoon.painters.grading import Grading
@@ -42,6 +45,7 @@ class BuiltinPainter(Painter):
         self.device, self.steady = device, steady
         self.look = model.codes.names.index(style.look)
         self.palette = model.palettes.names.index(style.palette) if color_transfer else None
+        self.traits = float(model.traits[self.look])
         self.grading = Grading.of(model.palettes, self.palette, self.degree)
 
     def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
@@ -62,7 +66,15 @@ class BuiltinPainter(Painter):
         look, palette = (None if i is None else x.new_full((len(x),), i).long() for i in (self.look, self.palette))
         degree, eyes = x.new_full((len(x), 1), self.degree), x.new_tensor([[job.eye_distance] for job in jobs])
         tones = torch.stack([job.tones for job in jobs]) if self.steady else None
-        return self.model(sharpened(x, jobs, self.degree), look, palette, degree, eyes, self.dtype, tones)
+        field = self._exaggerated(x, jobs) if self.traits and all(job.faces for job in jobs) else None
+        return self.model(sharpened(x, jobs, self.degree), look, palette, degree, eyes, self.dtype, tones, field)
+
+    def _exaggerated(self, x: Tensor, jobs: Sequence[Job]) -> Tensor:
+        """[N, 2, H / 8, W / 8] px: what tells each face from others, carried further."""
+        shape = x.shape[2] // CELL, x.shape[3] // CELL
+        small = [[face.moved(1 / CELL, (0.5 / CELL - 0.5,) * 2) for face in job.faces] for job in jobs]
+        fields = [sum(exaggerated(face, shape, self.traits) for face in faces) for faces in small]
+        return x.new_tensor(np.stack(fields)).permute(0, 3, 1, 2) * CELL
 
 
 def sharpened(x: Tensor, jobs: Sequence[Job], degree: float) -> Tensor:

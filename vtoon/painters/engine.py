@@ -16,6 +16,7 @@ from vtoon.image import to_tensor, to_uint8
 from vtoon.painters.grading import Grading
 from vtoon.system.memory import free_bytes, reuse_freed_memory
 from vtoon.system.stream import batched
+from vtoon.types import Landmarks
 
 log = logging.getLogger("vtoon")
 CPU_BATCH_PIXELS = 256 * 256  # a larger CPU batch only costs memory
@@ -36,6 +37,7 @@ class Job:
     middle: tuple[float, float] | None = None  # of the eyes, px in it; None: the biggest face is the one
     parsing: torch.Tensor | None = None  # [19, h, w] logits, where they were smoothed over time already
     tones: torch.Tensor | None = None  # [7], the same; see `face_tones`
+    faces: tuple[Landmarks, ...] = ()  # in it, px, as far as they are known
 
 
 def pick_device(name: str = "auto") -> torch.device:

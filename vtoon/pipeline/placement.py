@@ -48,6 +48,11 @@ def rendered(tracked: TrackedFrame, source: np.ndarray, image: np.ndarray, weigh
     return Rendered(source, image, weight, frame.pts, frame.time_base, tracked.cut, faces, frame.alpha)
 
 
+def _inside(face: Landmarks, box: CropBox) -> Landmarks:
+    """A face of the frame in a box."""
+    return face.moved(box.scale, (-box.left, -box.top))
+
+
 class Paste:
     """Every face drawn at a working size that suits it and blended back softly (default)."""
 
@@ -58,9 +63,10 @@ class Paste:
         regions = []
         for face, box in self.planner.plan(tracked):
             eyes = face_size(face.landmarks) * box.scale
-            x, y = face.landmarks.eye_middle * box.scale
-            middle = float(x - box.left), float(y - box.top)
-            job = Job(crop_face(tracked.frame.image, box), eyes, face.track, tracked.cut, box.scale, middle)
+            here = _inside(face.landmarks, box)
+            middle = tuple(map(float, here.eye_middle))
+            image = crop_face(tracked.frame.image, box)
+            job = Job(image, eyes, face.track, tracked.cut, box.scale, middle, faces=(here,))
             regions.append(Region(job, box, face.landmarks))
         return regions
 
@@ -108,7 +114,9 @@ class Crop:
 
     def regions(self, tracked: TrackedFrame) -> list[Region]:
         region = crop_face(tracked.frame.image, self.box, self.exact)
-        return [Region(Job(region, self.eye_distance, cut=tracked.cut, scale=self.box.scale), self.box)]
+        faces = tuple(_inside(face.landmarks, self.box) for face in tracked.faces)
+        job = Job(region, self.eye_distance, cut=tracked.cut, scale=self.box.scale, faces=faces)
+        return [Region(job, self.box)]
 
     def compose(
         self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray], grade: Grade = ungraded
@@ -141,7 +149,8 @@ class Full:
         way = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_CUBIC
         size = [max(8, round(side * self.scale)) for side in image.shape[1::-1]]
         resized = cv2.resize(image, size, interpolation=way)
-        return [Region(Job(resized, self.eye_distance, cut=tracked.cut, scale=self.scale))]
+        faces = tuple(face.landmarks.moved(self.scale) for face in tracked.faces)
+        return [Region(Job(resized, self.eye_distance, cut=tracked.cut, scale=self.scale, faces=faces))]
 
     def compose(
         self, tracked: TrackedFrame, regions: Sequence[Region], toons: Sequence[np.ndarray], grade: Grade = ungraded

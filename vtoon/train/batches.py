@@ -65,10 +65,18 @@ class Batches:
     """`make(step)` -> the batch of that step, on the device."""
 
     def __init__(
-        self, teacher: PairTeacher, batch: int, device: torch.device | str, seed: int = 0, favoured: float = 0.5
+        self,
+        teacher: PairTeacher,
+        batch: int,
+        device: torch.device | str,
+        seed: int = 0,
+        favoured: float = 0.5,
+        faces: int | None = None,
     ) -> None:
-        """`favoured`: the share of the first look; the others have like shares of the rest."""
+        """`favoured`: the share of the first look; the others have like shares of the rest. `faces`: whole ones in a
+        batch; None: half as many as views."""
         self.teacher, self.batch, self.device, self.seed = teacher, batch, torch.device(device), seed
+        self.faces = faces
         rest = (1 - favoured) / max(len(teacher.looks) - 1, 1)
         self.shares = np.array([favoured] + [rest] * (len(teacher.looks) - 1))
         self.shares /= self.shares.sum()
@@ -83,7 +91,7 @@ class Batches:
 
     def make(self, step: int) -> Batch:
         rng = np.random.default_rng([self.seed, rank(), step])
-        pairs, faces = self._pairs(rng), self._faces(rng, max(1, self.batch // 2))
+        pairs, faces = self._pairs(rng), self._faces(rng, self.faces or max(1, self.batch // 2))
         return Batch(**pairs, **faces)
 
     def _pairs(self, rng: np.random.Generator) -> dict[str, Tensor]:

@@ -108,58 +108,54 @@ def variants(count: int) -> list[Variant]:
 
 
 def unpack(
-    sets: Mapping[str, Pictures], folder: Path, names: Sequence[str], few: int, workers: int
+    sets: Mapping[str, Pictures], folder: Path, counts: Mapping[str, int | None], workers: int
 ) -> dict[str, Drawings]:
-    """Sheets and drawings of packed faces, made by `workers` processes, kept in `folder` for the next time.
+    """Sheets and drawings of packed faces, made by `workers` processes, kept in `folder` for the next time; looks that
+    come later find the sheets there.
 
-    The first look draws every sheet, the others about `few` of them, spread over all; looks of pictures come last.
+    `counts`: how many of the sheets each look draws, spread over all; None: every one. Looks of pictures come last.
     """
     rows = variants(len(sets["faces"]))
     order = np.random.default_rng(5).permutation(len(rows))
     rows = [rows[i] for i in order]  # so that the first few are of every kind
-    done = folder / "done"
-    stores = _Stores(folder, len(rows), names, few, fresh=not done.exists())
-    if not done.exists():
-        job = partial(_make, sets["faces"], names, few)
-        for made in _mapped(job, list(enumerate(rows)), workers):
-            stores.put(*made)
-        stores.flush()
-        done.touch()
-    faces = FaceSheets(folder, stores["photos"], stores["landmarks"], stores["native_eyes"], stores["parts"])
-    drawings = {name: Drawings(faces, stores[name], stores[f"{name}-offsets"]) for name in names}
+    sheet, side = (SHEET, SHEET, 3), SHEET // 4
+    shapes = {"photos": (np.uint8, sheet), "parts": (np.uint8, (side, side, 8))}
+    shapes |= {"landmarks": (np.float32, (68, 2)), "native_eyes": (np.float32, ())}
+    made = _stored(folder, "sheets", shapes, partial(_sheet, sets["faces"]), list(enumerate(rows)), workers)
+    faces = FaceSheets(folder, *(made[name] for name in ("photos", "landmarks", "native_eyes", "parts")))
+    drawings = {}
+    for name, count in counts.items():
+        shapes = {f"{name}-offsets": (np.float16, (OFFSET_GRID, OFFSET_GRID, 2))}
+        moved = _stored(folder, f"{name}-offsets", shapes, partial(_offsets, faces, name), range(len(rows)), workers)
+        few = range(min(count or len(rows), len(rows)))
+        drawn = _stored(folder, name, {name: (np.uint8, sheet)}, partial(_drawing, faces, name), few, workers)
+        drawings[name] = Drawings(faces, drawn[name], moved[f"{name}-offsets"])
     return drawings | {name: _pictured(sets[name], folder / name) for name in sets if name != "faces"}
 
 
-class _Stores:
-    """The arrays of a folder, one file each."""
-
-    def __init__(self, folder: Path, count: int, names: Sequence[str], few: int, fresh: bool) -> None:
+def _stored(
+    folder: Path, what: str, shapes: Mapping[str, tuple[type, tuple[int, ...]]], job, rows: Sequence, workers: int
+) -> dict[str, np.ndarray]:
+    """Arrays by name, a file each; filled by `job`, once: row -> its number and its values by name."""
+    files, done = {name: folder / f"{name}.npy" for name in shapes}, folder / f"{what}.{len(rows)}.done"
+    if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        sheet, side = (SHEET, SHEET, 3), SHEET // 4
-        shapes = {"photos": (np.uint8, (count, *sheet)), "parts": (np.uint8, (count, side, side, 8))}
-        shapes |= {"landmarks": (np.float32, (count, 68, 2)), "native_eyes": (np.float32, (count,))}
-        for i, name in enumerate(names):
-            shapes[name] = np.uint8, (count if i == 0 else min(few, count), *sheet)
-            shapes[f"{name}-offsets"] = np.float16, (count, OFFSET_GRID, OFFSET_GRID, 2)
-        open_array = np.lib.format.open_memmap
-        self.arrays = {
-            name: open_array(folder / f"{name}.npy", "w+", *shape) if fresh else np.load(folder / f"{name}.npy", "r")
-            for name, shape in shapes.items()
+        for other in folder.glob(f"{what}.*.done"):  # of another number of rows
+            other.unlink()
+        arrays = {
+            name: np.lib.format.open_memmap(files[name], "w+", dtype, (len(rows), *shape))
+            for name, (dtype, shape) in shapes.items()
         }
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.arrays[name]
-
-    def put(self, row: int, values: Mapping[str, np.ndarray]) -> None:
-        for name, value in values.items():
-            self.arrays[name][row] = value
-
-    def flush(self) -> None:
-        for array in self.arrays.values():
+        for row, values in _mapped(job, rows, workers):
+            for name, value in values.items():
+                arrays[name][row] = value
+        for array in arrays.values():
             array.flush()
+        done.touch()
+    return {name: np.load(file, "r") for name, file in files.items()}
 
 
-def _mapped(job, rows: list, workers: int) -> Iterator:
+def _mapped(job, rows: Sequence, workers: int) -> Iterator:
     """Results of `job` as they come."""
     cv2.setNumThreads(0)
     if workers < 2:
@@ -169,24 +165,28 @@ def _mapped(job, rows: list, workers: int) -> Iterator:
         yield from pool.imap_unordered(job, rows, chunksize=2)
 
 
-def _make(faces: Pictures, names: Sequence[str], few: int, numbered: tuple[int, Variant]) -> tuple[int, dict]:
-    """One sheet with its parts, fields and drawings."""
+def _sheet(faces: Pictures, numbered: tuple[int, Variant]) -> tuple[int, dict]:
+    """One sheet with its parts."""
     row, (index, with_glasses, in_other_light) = numbered
     landmarks = Landmarks(faces.points[index].astype(np.float64))
     sheet, on_sheet = sheet_of(decode(faces.files[index]), landmarks)
     rng = np.random.default_rng([11, row])
-    values = {"parts": parts_of(sheet, on_sheet)}  # of the face without glasses, which do not move its parts
+    parts = parts_of(sheet, on_sheet)  # of the face without glasses, which do not move its parts
     sheet = put_on(rng, sheet, on_sheet) if with_glasses else sheet
     if in_other_light:
         sheet = relit(rng, sheet)
-        values["parts"] = parts_of(sheet, on_sheet)
-    values |= {"photos": sheet, "landmarks": on_sheet.points, "native_eyes": landmarks.eye_distance}
-    for i, name in enumerate(names):
-        dense = looks.warp_offsets(name, on_sheet, (SHEET, SHEET), 1.0)
-        values[f"{name}-offsets"] = cv2.resize(dense, (OFFSET_GRID, OFFSET_GRID), interpolation=cv2.INTER_AREA)
-        if i == 0 or row < few:
-            values[name] = looks.LOOKS[name](sheet, on_sheet)
-    return row, values
+        parts = parts_of(sheet, on_sheet)
+    return row, {"photos": sheet, "parts": parts, "landmarks": on_sheet.points, "native_eyes": landmarks.eye_distance}
+
+
+def _offsets(faces: FaceSheets, name: str, row: int) -> tuple[int, dict]:
+    dense = looks.warp_offsets(name, Landmarks(faces.landmarks[row].astype(np.float64)), (SHEET, SHEET), 1.0)
+    return row, {f"{name}-offsets": cv2.resize(dense, (OFFSET_GRID, OFFSET_GRID), interpolation=cv2.INTER_AREA)}
+
+
+def _drawing(faces: FaceSheets, name: str, row: int) -> tuple[int, dict]:
+    landmarks = Landmarks(faces.landmarks[row].astype(np.float64))
+    return row, {name: looks.LOOKS[name](np.array(faces.photos[row]), landmarks)}
 
 
 def _pictured(pictures: Pictures, folder: Path) -> Drawings:

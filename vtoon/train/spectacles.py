@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vtoon.train.looks.geometry import FaceFrame
+from vtoon.faces.frame import FaceFrame
 from vtoon.train.looks.tone import blur, mix, to_bytes
 from vtoon.types import Landmarks
 

@@ -15,14 +15,18 @@ DEFAULT_ID = 26  # VToonify's commands ask for this one by default, so it has to
 # Looks and palettes that the built-in model has drawn before, and what comes nearest to each.
 RETIRED = {"clay": "toon3d", "sunset": "film", "candy": "film", "vintage": "print", "forest": "print"}
 RETIRED |= {"ocean": "night", "neon": "night"}
+LATER = {"caricature"}  # looks that came after: theirs are the last ids, so that those of others have not moved
 
 
 def build_styles(looks: list[str], palettes: list[str]) -> tuple[Style, ...]:
-    """All looks in their own colours, then all in the next palette, and so on; ids count from 0.
+    """All looks in their own colours, then all in the next palette, and so on; ids count from 0. A look that came LATER
+    follows them in all palettes, unless it is the first.
 
     Style 26 changes places with one of the first look's, so that the default of VToonify's commands is that look.
     """
-    pairs = [(look, palette) for palette in palettes for look in looks]
+    later = [look for look in looks[1:] if look in LATER]
+    groups = [look for look in looks if look not in later], later
+    pairs = [(look, palette) for group in groups for palette in palettes for look in group]
     if len(pairs) > DEFAULT_ID:
         nearest = min((i for i, p in enumerate(pairs) if p[0] == looks[0]), key=lambda i: abs(i - DEFAULT_ID))
         pairs[nearest], pairs[DEFAULT_ID] = pairs[DEFAULT_ID], pairs[nearest]

@@ -67,6 +67,7 @@ _PAINTERS = {
     "poster": painted.poster,
     "pencil": drawn.pencil,
     "charcoal": drawn.charcoal,
+    "caricature": painted.caricature,
 }
 LOOKS: dict[str, Look] = {name: partial(paint, painter=painter) for name, painter in _PAINTERS.items()}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vtoon.train.looks.features import cel, complexion, lift, smooth
+from vtoon.train.looks.features import cel, complexion, keep_tone, lift, smooth
 from vtoon.train.looks.form import Form, form_of
 from vtoon.train.looks.lines import ink
 from vtoon.train.looks.living_eyes import redraw_eyes
@@ -30,7 +30,8 @@ def anime(face: Face) -> np.ndarray:
     skin = skin_of(face, face.lab)
     form = form_of(face, face.lab[..., 0], skin)
     lab = mix(lab, flat_skin(face, form), skin)
-    lab = teeth(complexion(lab, face, 0.32), face.lab, face, form.level)
+    lab = keep_tone(complexion(lab, face, 0.32), face)
+    lab = teeth(lab, face.lab, face, form.level)
     under = smoothstep(blur(face.lab[..., 0], 14 * face.unit) - face.lab[..., 0], 0, 0.1)
     lab[..., 0] *= 1 - 0.25 * brow_mask(face) * under
     lines = ink(face.lab[..., 0], face, width=1.0, detail=1.25)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from vtoon.train.looks.features import cel, clean_teeth, clear_eyes, complexion, lift, neck_shadow, smooth, warm_shadows
+from vtoon.train.looks.features import (
+    cel,
+    clean_teeth,
+    clear_eyes,
+    complexion,
+    keep_tone,
+    lift,
+    neck_shadow,
+    smooth,
+    warm_shadows,
+)
 from vtoon.train.looks.lines import ink
 from vtoon.train.looks.living_eyes import redraw_eyes
 from vtoon.train.looks.regions import Face
@@ -23,7 +33,7 @@ def cartoon(face: Face) -> np.ndarray:
     lab = smooth(face)
     lab[..., 0] = cel(lift(lab[..., 0], face), face, count=6, hardness=7, flat=0.8)
     lab = neck_shadow(complexion(warm_shadows(vivid(lab, 1.3), face, 0.35), face), face)
-    lab = clean_teeth(lab, face)
+    lab = clean_teeth(keep_tone(lab, face), face)
     rgb = inked(from_lab(lab), ink(face.lab[..., 0], face), face, darkness=0.85)
     return redraw_eyes(rgb, face, LIGHT, float(face.skin_lab[0]))
 

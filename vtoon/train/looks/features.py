@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vtoon.train.looks.regions import Face
-from vtoon.train.looks.tone import blur, guided, kuwahara, mix, smoothstep, steps, tensor
+from vtoon.train.looks.tone import blur, guided, kuwahara, mix, smoothstep, steps, tensor, to_lab
 
 SKIN_HUES = (0.72, 1.0)  # radians in (a, b): from rosy to golden
 
@@ -34,6 +34,21 @@ def lift(light: np.ndarray, face: Face, strength: float = 0.25) -> np.ndarray:
     wanted = skin + strength * max(0.0, 0.78 - skin)
     gamma = float(np.log(wanted) / np.log(skin))
     return np.power(np.clip(light, 1e-4, 1), gamma)
+
+
+def keep_tone(lab: np.ndarray, face: Face, share: float = 0.3) -> np.ndarray:
+    """L darkened by a curve so that the skin is lighter than in the photo by `share` of what it was made lighter: dark
+    skin stays dark, and a face in a dark room does not glow. White stays white."""
+    skin = face.skin * face.oval
+    own, drawn = (
+        float((light * skin).sum() / (skin.sum() + 1e-3)) for light in (to_lab(face.image)[..., 0], lab[..., 0])
+    )
+    own, drawn = (float(np.clip(light, 0.05, 0.95)) for light in (own, drawn))
+    wanted = own + share * max(drawn - own, 0.0)
+    gamma = max(1.0, float(np.log(wanted) / np.log(drawn)))
+    light = np.power(np.clip(lab[..., 0], 1e-4, 1), gamma)
+    light = mix(light, np.minimum(light, wanted + 0.08), face.lips)  # a gleam on dark lips is no tooth
+    return np.dstack([light, lab[..., 1:]])
 
 
 def warm_shadows(lab: np.ndarray, face: Face, strength: float) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vtoon.train.looks.geometry import FaceFrame
+from vtoon.faces.frame import FaceFrame
 from vtoon.train.looks.regions import Face
 from vtoon.train.looks.tone import blur, smoothstep
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vtoon.train.looks.tone import smoothstep
+from vtoon.faces.frame import FaceFrame
+from vtoon.faces.traits import exaggeration
 from vtoon.types import Landmarks
 
 
@@ -22,6 +23,7 @@ class Shape:
     cheeks: float = 0.0  # positive: rounder
     nostrils: float = 0.0  # negative: a narrower nose, as long as before
     head: float = 0.0  # positive: the whole face larger
+    traits: float = 0.0  # 0.8: 1.8 times as far from the mean face; with it head and eyes a little larger
 
 
 SHAPES = {
@@ -35,8 +37,8 @@ SHAPES = {
     "pencil": Shape(eyes=0.08, jaw=-0.04),
     "oil": Shape(),
     "charcoal": Shape(eyes=-0.06, nose=0.10, jaw=0.08, chin=0.08),
+    "caricature": Shape(traits=0.90),
 }
-REACH = (1.05, 1.55)  # from the face centre, in eye distances: full effect within, none beyond
 
 
 def warp_offsets(look: str, landmarks: Landmarks, shape: tuple[int, int], degree: float) -> np.ndarray:
@@ -51,45 +53,7 @@ def warp_offsets(look: str, landmarks: Landmarks, shape: tuple[int, int], degree
     for du_part, dv_part in _parts(amount, frame, u, v):
         du += du_part
         dv += dv_part
-    centre_u, centre_v = frame.to_face(frame.centre)
-    window = 1 - smoothstep(np.hypot(u - centre_u, v - centre_v), *REACH)
-    scale = np.float32(degree) * np.float32(frame.size) * window
-    right, down = frame.axes
-    return np.dstack([(du * right[0] + dv * down[0]) * scale, (du * right[1] + dv * down[1]) * scale]).astype(
-        np.float32
-    )
-
-
-@dataclass(frozen=True)
-class FaceFrame:
-    """Coordinates in the face: origin between the eyes, u along the eyes, v down, one eye distance = 1."""
-
-    points: np.ndarray
-    origin: np.ndarray
-    axes: tuple[np.ndarray, np.ndarray]
-    size: float
-
-    @classmethod
-    def of(cls, landmarks: Landmarks) -> FaceFrame:
-        left, right = landmarks.eyes
-        size = max(landmarks.eye_distance, 1e-3)
-        across = (right - left) / size
-        down = np.array([-across[1], across[0]])
-        return cls(landmarks.points, landmarks.eye_middle, (across, down), size)
-
-    @property
-    def centre(self) -> np.ndarray:
-        return self.origin + self.axes[1] * self.size * 0.55
-
-    def to_face(self, point: np.ndarray) -> np.ndarray:
-        offset = (point - self.origin) / self.size
-        return np.array([offset @ self.axes[0], offset @ self.axes[1]])
-
-    def coordinates(self, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-        x, y = (x - np.float32(self.origin[0])) / self.size, (y - np.float32(self.origin[1])) / self.size
-        (ax, ay), (bx, by) = self.axes
-        return (x * ax + y * ay).astype(np.float32), (x * bx + y * by).astype(np.float32)
+    return frame.offsets(du, dv, u, v) * np.float32(degree)
 
 
 def _parts(amount: Shape, frame: FaceFrame, u: np.ndarray, v: np.ndarray):
@@ -116,6 +80,8 @@ def _parts(amount: Shape, frame: FaceFrame, u: np.ndarray, v: np.ndarray):
         cu, cv = frame.to_face(frame.centre)
         bell = amount.head * np.exp(-((u - cu) ** 2 + (v - cv) ** 2) / 1.1**2)
         yield -(u - cu) * bell, -(v - cv) * bell
+    if amount.traits:
+        yield exaggeration(frame.in_face, amount.traits, u, v)
     if amount.jaw or amount.chin:
         yield _lower_face(amount, frame, u, v)
 

@@ -1,4 +1,4 @@
-"""Looks made of colour: watercolour, oil, poster, clay. Each: Face -> float32 RGB [H, W, 3] in [0, 1]."""
+"""Looks made of colour: watercolour, oil, poster, clay, caricature. Each: Face -> float32 RGB [H, W, 3] in [0, 1]."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from vtoon.train.looks.features import clean_teeth, clear_eyes, complexion, lift, smooth
 from vtoon.train.looks.lines import ink
+from vtoon.train.looks.modelled import toon3d
 from vtoon.train.looks.regions import Face
 from vtoon.train.looks.tone import (
     along,
@@ -18,6 +19,7 @@ from vtoon.train.looks.tone import (
     smoothstep,
     steps,
     tensor,
+    to_lab,
     vivid,
 )
 
@@ -102,6 +104,28 @@ def clay(face: Face) -> np.ndarray:
     lab[..., 2] += 0.09 * warm + 0.02 * face.skin
     lab = complexion(lab, face, 0.34)
     return from_lab(clean_teeth(clear_eyes(lab, face, 1.0), face))
+
+
+def caricature(face: Face) -> np.ndarray:
+    """Gouache over a modelled head: visible strokes along the form, warm lights and cool shadows of strong colour, the
+    drawing set off with a dark contour; eyes and mouth keep a fine brush."""
+    unit = face.unit
+    lab = to_lab(toon3d(face))
+    flow = tensor(lab[..., 0], 6 * unit)[:2]
+    features = np.clip(face.drawn + face.eyes + face.mouth, 0, 1)
+    broad, fine = kuwahara(lab, flow, 8 * unit, 2.4), kuwahara(lab, flow, 3 * unit, 1.8)
+    paint = mix(mix(broad, fine, np.maximum(features, 0.35 * face.oval)), lab, np.clip(face.eyes, 0, 1))
+    light = paint[..., 0]
+    paint[..., 0] = mix(light, steps(light, 9, 7), 0.55 * (1 - features))
+    paint = vivid(paint, 1.4, 0.75)
+    turn = smoothstep(light, 0.15, 0.8) - 0.5
+    paint[..., 1] += 0.02 * (0.5 - turn) * (1 - face.eyes)
+    paint[..., 2] += 0.10 * turn * (1 - face.eyes)
+    bristle = along(np.clip(light - blur(light, 4 * unit), -0.03, 0.03), flow, 10 * unit, 3 * max(1.0, unit))
+    bristle = bristle / (np.sqrt(np.maximum(blur(bristle * bristle, 14 * unit), 0)) + 0.004) * (1 - features)
+    rgb = from_lab(paint) * (1 + 0.12 * relief(1.5 * blur(bristle, 0.8 * unit), unit))[..., None]
+    contour = 0.55 * ink(lab[..., 0], face, width=1.5, detail=1.0) * (1 - face.eyes)
+    return np.clip(mix(rgb, rgb * np.float32([0.30, 0.16, 0.20]), contour), 0, 1)
 
 
 def relief(height: np.ndarray, unit: float) -> np.ndarray:

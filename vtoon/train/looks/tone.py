@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from vtoon.faces.frame import smoothstep as smoothstep
+
 
 def to_lab(image: np.ndarray) -> np.ndarray:
     """uint8 RGB or float32 RGB in [0, 1], [H, W, 3] -> float32 Lab / 100: L in [0, 1], a and b about [-1, 1]."""
@@ -32,12 +34,6 @@ def mix(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray:
     if isinstance(t, np.ndarray) and max(np.ndim(a), np.ndim(b)) == 3 and t.ndim == 2:
         t = t[..., None]
     return a + (b - a) * t
-
-
-def smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below `low`, 1 above `high`, smooth between."""
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
