@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torchvision.transforms.functional import gaussian_blur
 from vtoon.faces import pad_to_multiple
 from vtoon.image import to_tensor
 from vtoon.models.builtin import BuiltinVToonify
+from vtoon.models.vtoonify import VToonify
 from vtoon.ops import channels_last_
 from vtoon.painters.engine import Job, Painter
 from vtoon.painters.grading import Grading
@@ -20,6 +22,8 @@ from vtoon.painters.tones import SteadyTones
 from vtoon.types import Style
 
 SMALL_BYTES = 1000  # for each pixel drawn by the small model: about 900 were measured
+KEPT = 4  # networks that are baked for a face
+SAME_SIZE, SAME_TONE = 0.01, 1 / 128  # share of the face's size, and of [-1, 1]: a level: less is not seen
 SHARPENING = 2.5  # of a face that is drawn at twice its size or more
 
 
@@ -43,6 +47,7 @@ class BuiltinPainter(Painter):
         self.look = model.codes.names.index(style.look)
         self.palette = model.palettes.names.index(style.palette) if color_transfer else None
         self.grading = Grading.of(model.palettes, self.palette, self.degree)
+        self._kept: OrderedDict[int, _Kept] = OrderedDict()  # by track, the latest last
 
     def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
         """Jobs with the tones of their face; without `steady` each frame's own are measured as it is drawn."""
@@ -51,7 +56,11 @@ class BuiltinPainter(Painter):
     def _metered(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
         tones = SteadyTones()
         for jobs in frames:
-            yield [replace(job, tones=tones.after(self._measured(job), job.track, job.cut)) for job in jobs]
+            yield [replace(job, tones=self._followed(job, tones)) for job in jobs]
+
+    def _followed(self, job: Job, tones: SteadyTones) -> Tensor:
+        measured = self._measured(job) if tones.due(job.track, job.cut) else None
+        return tones.after(measured, job.track, job.cut)
 
     @torch.inference_mode()
     def _measured(self, job: Job) -> Tensor:
@@ -62,7 +71,32 @@ class BuiltinPainter(Painter):
         look, palette = (None if i is None else x.new_full((len(x),), i).long() for i in (self.look, self.palette))
         degree, eyes = x.new_full((len(x), 1), self.degree), x.new_tensor([[job.eye_distance] for job in jobs])
         tones = torch.stack([job.tones for job in jobs]) if self.steady else None
-        return self.model(sharpened(x, jobs, self.degree), look, palette, degree, eyes, self.dtype, tones)
+        net = self._baked(look, eyes, tones, jobs[0].track) if self.steady and len(jobs) == 1 else None
+        return self.model(sharpened(x, jobs, self.degree), look, palette, degree, eyes, self.dtype, tones, net)
+
+    def _baked(self, look: Tensor, eyes: Tensor, tones: Tensor, track: int) -> VToonify:
+        """The network for this face's size and light, kept until they have changed by more than can be seen."""
+        kept = self._kept.pop(track, None)
+        if kept is None or not kept.suits(eyes, tones):
+            kept = _Kept(eyes, tones, self.model.baked(look, eyes, tones))
+        self._kept[track] = kept
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return kept.net
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A network that was baked for a face."""
+
+    eyes: Tensor  # [1, 1] px
+    tones: Tensor  # [1, 7]
+    net: VToonify
+
+    def suits(self, eyes: Tensor, tones: Tensor) -> bool:
+        """Whether it draws a face of this size and light, too."""
+        sizes = (eyes / self.eyes).log().abs() < SAME_SIZE
+        return bool(sizes) and bool((tones - self.tones).abs().max() < SAME_TONE)
 
 
 def sharpened(x: Tensor, jobs: Sequence[Job], degree: float) -> Tensor:
