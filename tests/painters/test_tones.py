@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vtoon.painters.tones import TRACKS, WINDOW, SteadyTones
+from vtoon.painters.tones import EVERY, TRACKS, WINDOW, SteadyTones
 
 DARK, LIGHT = torch.full((7,), -0.5), torch.full((7,), 0.5)
 
@@ -37,4 +37,16 @@ def test_the_faces_of_a_long_film_are_forgotten():
     tones = SteadyTones()
     for track in range(10 * TRACKS):
         tones.after(DARK, track)
-    assert len(tones._seen) == TRACKS
+    assert len(tones._lights) == TRACKS
+
+
+def test_every_face_is_measured_in_its_first_frame_behind_a_cut_and_now_and_then():
+    tones = SteadyTones()
+
+    def measured(track: int, cut: bool = False) -> bool:
+        due = tones.due(track, cut)
+        tones.after(DARK if due else None, track, cut)
+        return due
+
+    assert [measured(0) for _ in range(2 * EVERY)] == ([True] + [False] * (EVERY - 1)) * 2
+    assert measured(1) and not measured(1) and measured(1, cut=True) and not measured(1)

@@ -20,6 +20,9 @@ RIGID_SHARE = 0.4  # of the points must move as one head for the flow to be beli
 EYES = slice(36, 48)  # flow there follows the gaze, not the head: these points move with the rest
 FREE_MOTION = 12.0  # chip px a point may leave the head's common motion (lips, brows); beyond it flow slipped
 
+FIT_EVERY = 3  # frames from one look of the trees, which cost most, to the next, while they agree with the flow
+AGREED = 0.05  # eye distances between the two, median of the points
+
 # Gain of the correction: MIN_GAIN for the trees' own noise (0.01 eye distances), rising with the disagreement.
 MIN_GAIN, MAX_GAIN, GAIN_SLOPE = 0.08, 0.6, 3.0
 BELIEVED_SPREAD = 0.05  # eye distances: see Fit.spread
@@ -33,27 +36,35 @@ class FaceFollower:
         self.points = points
         self.pose = FacePose.of(points)
         self.chip = cut_chip(gray, self.pose)
+        self._frames, self._agreed = 0, False  # since the trees looked, and what they said
 
     def step(self, gray: np.ndarray) -> bool:
         """Follow the face into the next uint8 [H, W] frame. False: it cannot be seen well, `points` are a guess."""
-        moved = self._flow(gray)
-        guess = self.points if moved is None else moved
+        chip = cut_chip(gray, self.pose)
+        moved = self._flow(chip)
+        self._frames += 1
+        if moved is not None and self._agreed and self._frames < FIT_EVERY:
+            self.points, self.chip = moved, chip
+            return True
+        return self._fit(gray, self.points if moved is None else moved)
+
+    def _fit(self, gray: np.ndarray, guess: np.ndarray) -> bool:
+        """Let the trees correct a guess."""
         fit = fit_landmarks(gray, FacePose.of(guess))
         eye_distance = max(Landmarks(guess).eye_distance, 1.0)
-        gap = (fit.points - guess) / eye_distance
-        believed = (
-            fit.spread < BELIEVED_SPREAD and plausible(fit.points) and np.median(np.hypot(*gap.T)) < BELIEVED_JUMP
-        )
+        gap = np.hypot(*(fit.points - guess).T) / eye_distance
+        believed = fit.spread < BELIEVED_SPREAD and plausible(fit.points) and np.median(gap) < BELIEVED_JUMP
         if believed:
-            gain = np.clip(MIN_GAIN + GAIN_SLOPE * np.hypot(*gap.T), MIN_GAIN, MAX_GAIN)[:, None]
+            gain = np.clip(MIN_GAIN + GAIN_SLOPE * gap, MIN_GAIN, MAX_GAIN)[:, None]
             guess = guess + gain * (fit.points - guess)
         self.points, self.pose, self.chip = guess, fit.pose, fit.chip
-        return believed
+        self._frames, self._agreed = 0, bool(believed and np.median(gap) < AGREED)
+        return bool(believed)
 
-    def _flow(self, gray: np.ndarray) -> np.ndarray | None:
-        """The points carried by optical flow, or None where too few of them move as one head."""
+    def _flow(self, chip: np.ndarray) -> np.ndarray | None:
+        """The points carried by optical flow to what lies under the chip now; None where too few of them move as one
+        head."""
         start = transform(self.pose.to_chip, self.points).astype(np.float32)
-        chip = cut_chip(gray, self.pose)
         there, found, _ = cv2.calcOpticalFlowPyrLK(self.chip, chip, start[:, None], None, **FLOW)
         back, returned, _ = cv2.calcOpticalFlowPyrLK(chip, self.chip, there, None, **FLOW)
         there, back = there[:, 0], back[:, 0]

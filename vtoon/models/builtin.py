@@ -71,11 +71,12 @@ class BuiltinVToonify(nn.Module):
         dtype: torch.dtype = torch.float32,
         tones: Tensor | None = None,
         field: Tensor | None = None,
+        net: VToonify | None = None,
     ) -> Tensor:
         """x: [N, 3, H, W] in [-1, 1]; look, palette: long [N], no palette: the drawing's own colours; degree [N, 1] in
         [0, 1]; eye_distance [N, 1] px; `dtype` of the network that draws; tones: [N, 7], see `face_tones`, measured on
-        x where None; field: [N, 2, h, w] px, the backward map at degree 1, the look's own where None. Returns float32
-        [N, 3, H, W], about [-1, 1].
+        x where None; field: [N, 2, h, w] px, the backward map at degree 1, the look's own where None; net: see `baked`.
+        Returns float32 [N, 3, H, W], about [-1, 1].
         """
         small = F.avg_pool2d(x, POOL)
         fields, parts = self.face(small, eye_distance)
@@ -86,8 +87,9 @@ class BuiltinVToonify(nn.Module):
         reshaped = warp(x, field)
         tones = face_tones(small, parts) if tones is None else tones
         parts = warp(parts, field / POOL)
-        drawing = self.draw(reshaped, parts, look, eye_distance, tones, dtype)
-        drawing = hold_tone(drawing, parts[:, SKIN], tones[:, :3], self.holds[look])
+        drawing = self.draw(reshaped, parts, look, eye_distance, tones, dtype, net)
+        if (hold := self.holds[look]).any():
+            drawing = hold_tone(drawing, parts[:, SKIN], tones[:, :3], hold)
         if palette is not None:
             drawing = self.palettes(drawing, palette)
         return torch.lerp(reshaped, drawing, degree[:, :, None, None])
@@ -105,6 +107,7 @@ class BuiltinVToonify(nn.Module):
         eye_distance: Tensor,
         tones: Tensor,
         dtype: torch.dtype = torch.float32,
+        net: VToonify | None = None,
     ) -> Tensor:
         """The full drawing of a photo that has its shape already; parts: [N, 8, H / 4, W / 4] in [0, 1]."""
         code, ones = self.codes(look, eye_distance, tones), torch.ones_like(eye_distance)
@@ -114,11 +117,17 @@ class BuiltinVToonify(nn.Module):
         small = F.avg_pool2d(reshaped, POOL)
         tinted = torch.einsum("nij,njhw->nihw", ground[:, :, :3], small) + ground[:, :, 3:, None] - detail * small
         soft = F.interpolate(tinted, scale_factor=POOL, mode="bilinear") + detail * reshaped
-        alone = len(code) == 1 and not torch.is_grad_enabled()  # one style: plain convolutions are faster
-        net = bake(self.net, code, ones) if alone else self.net
+        if net is None:
+            alone = len(code) == 1 and not torch.is_grad_enabled()  # one style: plain convolutions are faster
+            net = bake(self.net, code, ones) if alone else self.net
         with arithmetic(seen.device, dtype):
             drawn = net(seen, code, ones)
         return soft + drawn.float()
+
+    def baked(self, look: Tensor, eye_distance: Tensor, tones: Tensor) -> VToonify:
+        """The network that draws, for one face's look [1], size [1, 1] px and tones [1, 7]: `forward` bakes one for
+        each picture unless it is given one."""
+        return bake(self.net, self.codes(look, eye_distance, tones), torch.ones_like(eye_distance))
 
     @torch.no_grad()
     def adopt(self, other: BuiltinVToonify) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from vtoon.faces.traits import exaggerated
 from vtoon.image import to_tensor
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.models.face_net import CELL
+from vtoon.models.vtoonify import VToonify
 from vtoon.ops import channels_last_
 from vtoon.painters.engine import Job, Painter
 from vtoon.painters.grading import Grading
@@ -23,6 +25,8 @@ from vtoon.painters.tones import SteadyTones
 from vtoon.types import Style
 
 SMALL_BYTES = 1000  # for each pixel drawn by the small model: about 900 were measured
+KEPT = 4  # networks that are baked for a face
+SAME_SIZE, SAME_TONE = 0.01, 1 / 128  # share of the face's size, and of [-1, 1]: a level: less is not seen
 SHARPENING = 2.5  # of a face that is drawn at twice its size or more
 
 
@@ -47,6 +51,7 @@ class BuiltinPainter(Painter):
         self.palette = model.palettes.names.index(style.palette) if color_transfer else None
         self.traits = float(model.traits[self.look])
         self.grading = Grading.of(model.palettes, self.palette, self.degree)
+        self._kept: OrderedDict[int, _Kept] = OrderedDict()  # by track, the latest last
 
     def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
         """Jobs with the tones of their face; without `steady` each frame's own are measured as it is drawn."""
@@ -55,7 +60,11 @@ class BuiltinPainter(Painter):
     def _metered(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
         tones = SteadyTones()
         for jobs in frames:
-            yield [replace(job, tones=tones.after(self._measured(job), job.track, job.cut)) for job in jobs]
+            yield [replace(job, tones=self._followed(job, tones)) for job in jobs]
+
+    def _followed(self, job: Job, tones: SteadyTones) -> Tensor:
+        measured = self._measured(job) if tones.due(job.track, job.cut) else None
+        return tones.after(measured, job.track, job.cut)
 
     @torch.inference_mode()
     def _measured(self, job: Job) -> Tensor:
@@ -67,7 +76,8 @@ class BuiltinPainter(Painter):
         degree, eyes = x.new_full((len(x), 1), self.degree), x.new_tensor([[job.eye_distance] for job in jobs])
         tones = torch.stack([job.tones for job in jobs]) if self.steady else None
         field = self._exaggerated(x, jobs) if self.traits and all(job.faces for job in jobs) else None
-        return self.model(sharpened(x, jobs, self.degree), look, palette, degree, eyes, self.dtype, tones, field)
+        net = self._baked(look, eyes, tones, jobs[0].track) if self.steady and len(jobs) == 1 else None
+        return self.model(sharpened(x, jobs, self.degree), look, palette, degree, eyes, self.dtype, tones, field, net)
 
     def _exaggerated(self, x: Tensor, jobs: Sequence[Job]) -> Tensor:
         """[N, 2, H / 8, W / 8] px: what tells each face from others, carried further."""
@@ -75,6 +85,30 @@ class BuiltinPainter(Painter):
         small = [[face.moved(1 / CELL, (0.5 / CELL - 0.5,) * 2) for face in job.faces] for job in jobs]
         fields = [sum(exaggerated(face, shape, self.traits) for face in faces) for faces in small]
         return x.new_tensor(np.stack(fields)).permute(0, 3, 1, 2) * CELL
+
+    def _baked(self, look: Tensor, eyes: Tensor, tones: Tensor, track: int) -> VToonify:
+        """The network for this face's size and light, kept until they have changed by more than can be seen."""
+        kept = self._kept.pop(track, None)
+        if kept is None or not kept.suits(eyes, tones):
+            kept = _Kept(eyes, tones, self.model.baked(look, eyes, tones))
+        self._kept[track] = kept
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return kept.net
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A network that was baked for a face."""
+
+    eyes: Tensor  # [1, 1] px
+    tones: Tensor  # [1, 7]
+    net: VToonify
+
+    def suits(self, eyes: Tensor, tones: Tensor) -> bool:
+        """Whether it draws a face of this size and light, too."""
+        sizes = (eyes / self.eyes).log().abs() < SAME_SIZE
+        return bool(sizes) and bool((tones - self.tones).abs().max() < SAME_TONE)
 
 
 def sharpened(x: Tensor, jobs: Sequence[Job], degree: float) -> Tensor:
