@@ -180,6 +180,7 @@ def test_only_the_encoder_and_the_fusion_are_trained_and_learn(home, monkeypatch
     assert moved and all(k.startswith(("encoder.", "fusion_")) for k in moved)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [["--pretrain"], []])
 def test_compiled_it_learns_the_same_and_writes_the_same_names(home, monkeypatch, flags):
     """Without the backend, which takes minutes: what is traced and how often is the point."""
