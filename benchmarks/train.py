@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from vtoon.models.discriminator import Discriminator
 from vtoon.models.stylegan2 import Generator, published_channels
 from vtoon.ops import Blur, ModulatedConv2d, upfirdn2d
+from vtoon.system.measure import best_seconds, device_name, peak_gpu_memory_mb, seconds_of
 from vtoon.train.dataset import Dataset
 from vtoon.train.lessons import FinetuneOptions, Lesson
 from vtoon.train.losses import discriminator_loss
@@ -113,39 +112,24 @@ def steps(r: StyleGANFinetune, first: int, count: int, look: bool) -> None:
         r.end_step(step)
 
 
-def synchronise(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-
-
-def timed(work: Callable[[], object], device: str) -> float:
-    synchronise(device)
-    begun = time.perf_counter()
-    work()
-    synchronise(device)
-    return time.perf_counter() - begun
-
-
-def peak(device: str, dtype: torch.dtype) -> float:
+def peak(device: torch.device, dtype: torch.dtype) -> float:
     """FLOP a second of a large product of matrices."""
-    n = 8192 if device.startswith("cuda") else 1024
+    n = 8192 if device.type == "cuda" else 1024
     a = torch.randn(n, n, device=device, dtype=dtype)
-    repeats = 20 if device.startswith("cuda") else 4
-    timed(lambda: [a @ a for _ in range(2)], device)
-    return repeats * 2 * n**3 / timed(lambda: [a @ a for _ in range(repeats)], device)
+    return 2 * n**3 / best_seconds(lambda: a @ a, device)
 
 
 def measured(args: argparse.Namespace, data: Dataset, plain: bool, **options: object) -> tuple[float, float, float]:
     """Pictures a second, FLOP of a step, GB."""
     r = recipe(args, data, plain, **options)
-    if args.device.startswith("cuda"):
+    device = torch.device(args.device)
+    if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     with Flops() as counter:
         steps(r, 0, min(args.steps, 16), plain)  # sets up, too
     flops = counter.total / min(args.steps, 16)
-    seconds = timed(lambda: steps(r, 16, args.steps, plain), args.device)
-    memory = torch.cuda.max_memory_allocated() / 2**30 if args.device.startswith("cuda") else 0.0
-    return args.steps * args.batch / seconds, flops, memory
+    seconds = seconds_of(lambda: steps(r, 16, args.steps, plain), device)
+    return args.steps * args.batch / seconds, flops, peak_gpu_memory_mb(device) / 1000
 
 
 def main() -> None:
@@ -169,8 +153,8 @@ def main() -> None:
     elif not (torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16")):
         del forms["bf16"]  # only emulated here
     wanted = [name for name in forms if not args.only or name in args.only.split(",")]
-    name = torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{name}; PyTorch {torch.__version__}; {args.size} px, batch {args.batch}, p {args.p:g}", flush=True)
+    place = f"{device_name(torch.device(args.device))}, {torch.get_num_threads()} threads"
+    print(f"{place}; PyTorch {torch.__version__}; {args.size} px, batch {args.batch}, p {args.p:g}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.npy"
         np.save(path, np.random.default_rng(0).integers(0, 255, (256, args.size, args.size, 3), dtype=np.uint8))
@@ -185,7 +169,7 @@ def main() -> None:
                 torch.cuda.empty_cache()
                 continue
             base = base or pace
-            share = pace / args.batch * flops / peak(args.device, options.get("dtype", torch.float32))
+            share = pace / args.batch * flops / peak(torch.device(args.device), options.get("dtype", torch.float32))
             said = f"{form:10s} {pace:8.1f} img/s  {pace / base:5.2f} x  {1000 * args.batch / pace:7.1f} ms/step"
             print(
                 f"{said}  {flops / 1e12:6.2f} TFLOP/step  {100 * share:4.1f}% of the peak  {memory:.1f} GB", flush=True

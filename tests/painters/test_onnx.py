@@ -5,16 +5,18 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from tiny import TINY
 
 import vtoon
 from vtoon.errors import VtoonError
 from vtoon.image import save_image
 from vtoon.painters.onnx import OnnxModel, providers
+from vtoon.train import students
 
 pytest.importorskip("onnxruntime")
 
 
-def test_an_exported_model(command, make_clip, portrait, tmp_path):
+def test_an_exported_model(command, make_clip, portrait, tmp_path, monkeypatch):
     """One test of all that is done with a file, for to write one takes most of a minute. It is of the model that ships:
     a random one hardly moves the face, and its tones are within any range."""
     exported = tmp_path / "comic.onnx"
@@ -28,6 +30,15 @@ def test_an_exported_model(command, make_clip, portrait, tmp_path):
     assert [style.name for style in model.styles] == ["comic-night"]
     clip = make_clip(tmp_path / "a.mp4", 2, portrait)
     assert model.stylize_video(clip, tmp_path / "b.mp4").faces == 1
+
+    save_image(tmp_path / "photos" / "me.png", portrait)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(students.PRESETS, "live", TINY)
+    args = ["--faces", "photos", "--style", "mine", "--preset", "live", "--init", "none", "--perc_loss", 0]
+    args += ["--iter", 1, "--batch", 2, "--size", 64, "--device", "cpu"]
+    ended = command("distill", "--teacher", exported, *args)
+    assert ended.code == 0, ended.err
+    assert vtoon.load("runs/mine/mine.safetensors", "cpu").styles[0].name == "mine"
 
     out = command("inspect", exported).out
     assert "exported" in out and "comic-night" in out

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from skimage import data
 
+from vtoon.cli.distillation import Distillation
 from vtoon.cli.train import Train, train
 from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector
@@ -99,6 +100,7 @@ def test_bad_pairs_are_one_line(text, said, folders, tmp_path):
     (tmp_path / "nothing").mkdir()
     save_image(tmp_path / "nothing" / "none.png", np.full((320, 320, 3), 90, np.uint8))
     text = text.replace("EMPTY", str(tmp_path / "empty")).replace("NOTHING", str(tmp_path / "nothing"))
+    how = Distillation(device="cpu")
     with pytest.raises(VtoonError, match=said) as error:
-        train(Train(faces=[folders / "photos"], pairs=[text], looks=["poster"], runs=tmp_path, device="cpu"))
+        train(Train(faces=[folders / "photos"], pairs=[text], looks=["poster"], runs=tmp_path, learning=how))
     assert "\n" not in str(error.value)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from skimage import data
 from tiny import TINY
+from tiny_teachers import save_files
 from torch.utils.flop_counter import FlopCounterMode
 
 from vtoon.cli.generator_teacher import Inversion, is_generator, painter
@@ -59,6 +60,16 @@ def test_a_teacher_that_reshapes_is_brought_back_onto_the_photo(faces):
     cell = slice(OFFSET_GRID * 3 // 8, OFFSET_GRID * 5 // 8)
     assert lesson.taught.offsets[0][cell, cell, 0].mean() == pytest.approx(-14, abs=3)
     assert abs(lesson.taught.offsets[0][cell, cell, 1].mean()) < 2
+
+
+def test_without_place_on_the_disk_nothing_is_drawn(faces, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(VtoonError, match=r"no place for 2 MB of drawings \(No space left"):
+        lesson_by(lambda image, face: pytest.fail("drawn"), faces, "full", "1")
+    assert not list(faces.folder.glob("full-*"))
 
 
 def test_of_many_faces_some_are_kept_back(faces, monkeypatch):
@@ -178,3 +189,27 @@ def test_a_blended_generator_is_a_teacher(generators, faces):
     assert is_generator(generators / "toon.pt") and not is_generator(generators / "missing.pt")
     with pytest.raises(VtoonError, match="--base FILE"):
         painter(generators / "toon.pt", Inversion(), None, None, "cpu")
+
+
+def test_a_published_dualstylegan_teaches_to_the_end(command, photos, tiny_preset, tmp_path, monkeypatch):
+    monkeypatch.chdir(save_files(tmp_path))
+    args = [
+        "distill",
+        "--teacher",
+        "checkpoint/cartoon/generator.pt",
+        "--faces",
+        photos,
+        "--style",
+        "mine",
+        "--search",
+        2,
+    ]
+    args += ["--preset", "live", "--init", "none", "--batch", 2, "--size", 64, "--perc_loss", 0, "--device", "cpu"]
+    ended = command(*args, "--teacher_style", 2, "--style_degree", 0.5, "--iter", 1)
+    assert ended.code == 0, ended.err
+    assert "photo, teacher, student" in ended.out and (tmp_path / "runs/mine/mine.safetensors").is_file()
+    ended = command(*args, "--teacher_style", 3)
+    assert (
+        ended.code == 1
+        and "--teacher_style 3: checkpoint/cartoon/refined_exstyle_code.npy has styles 0 to 2" in ended.line
+    )

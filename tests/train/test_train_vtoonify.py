@@ -5,6 +5,7 @@ import os
 import re
 import socket
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ import tyro
 from parity import published_keys
 from tiny_teachers import SIZE, STYLES, save_files
 
-from vtoon.cli import train_vtoonify
+from vtoon.cli import vtoonify_training
 from vtoon.cli.train_vtoonify import TrainD, TrainT, main
 from vtoon.models.dualstylegan import DualStyleGAN
 from vtoon.models.face_parsing import BiSeNet
@@ -34,6 +35,11 @@ PUBLISHED_T = """--iter 9 --batch 2 --lr 0.001 --local_rank 0 --start_iter 0 --s
     --adv_loss 0.1 --grec_loss 0.2 --perc_loss 0.3 --tmp_loss 0.4 --encoder_path b.pt --direction_path c.npy
     --stylegan_path d.pt --finetunegan_path g.pt --faceparsing_path e.pth --style_encoder_path f.pt --name n
     --weight 1 1 1 1 1 1 1 1 1 0 0 0 0 0 0 0 0 0 --pretrain""".split()
+
+
+@pytest.fixture(autouse=True)
+def small_nets(one_thread):
+    """Every test here."""
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +111,16 @@ def test_stage_two_writes_what_inference_takes(home, kind, flags, name):
     assert drawn.shape == (96, 96, 3)
 
 
+def test_a_file_says_what_it_was_trained_with(home, command):
+    assert run(TrainT, "--iter", 1, "--batch", 1, "--name", "told", "--encoder_path", ENCODER_T) == 0
+    trained, single = "checkpoint/told/vtoonify.pt", "told.safetensors"
+    assert command("convert", trained, single).code == 0
+    for path in (trained, single):
+        said = command("inspect", path).out
+        for words in ("perceptual  none", "parsing     False", "8 px apart", "without a style encoder"):
+            assert words in said, said
+
+
 def test_the_keys_are_the_published_ones(home, monkeypatch):
     """Names do not depend on widths: a thin DualStyleGAN of 256 px makes the file of a wide one."""
     channels = dict.fromkeys((4, 8, 16, 32, 64, 128, 256), 4)
@@ -112,7 +128,7 @@ def test_the_keys_are_the_published_ones(home, monkeypatch):
     codes = {"a": np.zeros((1, 14, 16), np.float32)}
     np.save(home / "256.npy", codes, allow_pickle=True)
     flags = ["--stylegan_path", "256.pt", "--exstyle_path", "256.npy", "--name", "wide", "--iter", 1, "--batch", 1]
-    monkeypatch.setattr(train_vtoonify, "RGB", 22)  # as with parsing, which needs a large network
+    monkeypatch.setattr(vtoonify_training, "RGB", 22)  # as with parsing, which needs a large network
     monkeypatch.setattr("vtoon.train.recipes.encoder_pretrain.network_input", lambda *_: torch.zeros(1, 22, 64, 64))
     both = torch.zeros(1, 22, 64, 64), torch.zeros(1, 22, 256, 256)
     monkeypatch.setattr("vtoon.train.recipes.vtoonify.near_and_whole", lambda *_: both)
@@ -164,6 +180,20 @@ def test_only_the_encoder_and_the_fusion_are_trained_and_learn(home, monkeypatch
     assert moved and all(k.startswith(("encoder.", "fusion_")) for k in moved)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [["--pretrain"], []])
+def test_compiled_it_learns_the_same_and_writes_the_same_names(home, monkeypatch, flags):
+    """Without the backend, which takes minutes: what is traced and how often is the point."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    found = []
+    for more in ([], ["--compile"]):
+        recipe, options = recipe_of(TrainD, "--iter", 2, "--batch", 2, "--log_every", 9, "--no_resume", *flags, *more)
+        fit(recipe, replace(options, folder=home / f"compiled{len(more)}"))
+        found.append(recipe.net.state_dict())
+    assert list(found[0]) == list(found[1])
+    torch.testing.assert_close(*found)
+
+
 @pytest.mark.parametrize("flags", [["--pretrain"], ["--adv_loss", 0.5]])
 def test_a_batch_in_parts_gives_the_gradient_of_the_whole(home, flags):
     found = []
@@ -188,6 +218,7 @@ def process(index: int, folder: str) -> None:
     assert end.value.code == 0
 
 
+ENCODER_T = "checkpoint/vtoonify_t_cartoon/pretrain.pt"
 ENCODER = "checkpoint/vtoonify_d_cartoon/pretrain.pt"
 
 

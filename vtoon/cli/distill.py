@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import arg
 
 from vtoon.cli.common import Flag, Talk, progress_bar, show_notices
+from vtoon.cli.distillation import Distillation
 from vtoon.cli.generator_teacher import Inversion
 from vtoon.errors import VtoonError
 
@@ -25,22 +26,7 @@ if TYPE_CHECKING:
     from vtoon.train.students import Lesson
     from vtoon.types import Landmarks
 
-Weight = Annotated[float, arg(metavar="WEIGHT")]
-LEAST_SIZE = 64  # px of a training view
 SIGN = 50  # faces between two signs of life, where no bar is drawn
-
-
-@dataclass(frozen=True)
-class Terms:
-    """Weights of the losses."""
-
-    rec_loss: Weight = 1.0
-    grad_loss: Weight = 2.0
-    perc_loss: Weight = 0.3
-    tmp_loss: Weight = 2.0
-    adv_loss: Weight = 0.1
-    adv_from: float = 0.5
-    """The discriminator joins after this fraction of the run."""
 
 
 @dataclass(frozen=True)
@@ -76,27 +62,10 @@ class DistillCommand:
     """Pictures of faces to learn from, at most."""
     init: Annotated[str, arg(metavar="default|none|FILE")] = "default"
     """A model of the built-in kind to start from: the built-in one, none, or a file."""
-    iter: int = 4000
-    """Optimizer steps."""
-    batch: int = 8
-    """Pairs a step."""
-    size: int = 160
-    """Side of a training view, px, a multiple of 8."""
-    lr: float = 4e-4
-    """Of plain convolutions; other layers in proportion to the size of their weights."""
     inversion: Inversion = field(default_factory=Inversion)
-    terms: Terms = field(default_factory=Terms)
-    seed: int = 0
-    save_every: int = 500
-    preview_every: int = 500
-    device: str = "auto"
-    """auto takes CUDA, then Apple's MPS, then the CPU."""
-    dtype: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the drawing network: auto is bf16 where the device multiplies it natively."""
+    learning: Distillation = field(default_factory=lambda: Distillation(iter=4000))
     cache: Path = Path("runs/cache")
     """Where faces and the teacher's drawings of them are kept."""
-    photo_credit: str = "not stated"
-    """Source and licence of the photos, kept in the model file."""
     messages: Talk = field(default_factory=Talk)
 
     def run(self) -> None:
@@ -122,19 +91,15 @@ class DistillCommand:
             raise VtoonError(f"{missing[0]}: not a folder of pictures")
         if not self.style or "/" in self.style or self.style.startswith(".") or self.style.isdigit():
             raise VtoonError(f"--style {self.style!r}: it is the style's name, not a number, and a file's")
-        if self.size % 8 or self.size < LEAST_SIZE:
-            raise VtoonError(f"--size {self.size}: it must be a multiple of 8, at least {LEAST_SIZE}")
-        if min(self.iter, self.batch, self.most, self.save_every, self.preview_every) < 1 or not 0 < self.lr < 1:
-            raise VtoonError(
-                f"iter is {self.iter}, batch {self.batch}, most {self.most}, lr {self.lr:g}; they must be 1 or more, "
-                "lr above 0 and under 1"
-            )
+        if self.most < 1:
+            raise VtoonError(f"--most is {self.most}; it must be 1 or more")
+        self.learning.check()
 
     def _teach(self) -> None:
         from vtoon.pipeline.stylize import load
         from vtoon.train.pairs import prepare_faces
         from vtoon.train.students import lesson_by
-        from vtoon.train.trainer import TrainOptions, fit
+        from vtoon.train.trainer import fit
 
         say = (lambda line: None) if self.messages.quiet else print
         paint, stamp = self._painter()
@@ -152,15 +117,12 @@ class DistillCommand:
         )
         say(f"teacher: {self.teacher}, {len(faces)} faces drawn; it {shape}")
         recipe = self._recipe(faces, lesson, stamp)
-        options = TrainOptions(
-            self.folder, self.iter, preview_every=self.preview_every, save_every=self.save_every
-        )  # fmt: skip
-        done = fit(recipe, options)
-        if done < self.iter:
-            say(f"{done} of {self.iter} steps done: {self.folder}; the same command goes on")
+        done = fit(recipe, self.learning.run_in(self.folder))
+        if done < self.learning.iter:
+            say(f"{done} of {self.learning.iter} steps done: {self.folder}; the same command goes on")
             return
         (self.folder / "model.safetensors").replace(self.result)
-        self._report(load(self.result, self.device), paint, faces, lesson, say)
+        self._report(load(self.result, self.learning.device), paint, faces, lesson, say)
 
     def _painter(self) -> tuple[Callable[[np.ndarray, Landmarks], np.ndarray], str]:
         """How the teacher draws a face, and what tells its settings from others."""
@@ -169,9 +131,9 @@ class DistillCommand:
 
         asked: tuple = (self.teacher_style, self.style_degree, self.color_transfer)
         if is_generator(self.teacher):
-            paint = painter(self.teacher, self.inversion, self.teacher_style, self.style_degree, self.device)
+            paint = painter(self.teacher, self.inversion, self.teacher_style, self.style_degree, self.learning.device)
             return paint, self._stamp(*asked, self.inversion)
-        stylizer: Stylizer = load(self.teacher, self.device)
+        stylizer: Stylizer = load(self.teacher, self.learning.device)
         options = StylizeOptions(*asked, placement="full", dtype="fp32")
         engine = stylizer.engine(options)
         return lambda image, face: stylizer.draw_faces(image, [face], options, engine), self._stamp(*asked)
@@ -180,22 +142,19 @@ class DistillCommand:
         return hashlib.sha256(self.teacher.read_bytes() + repr(settings).encode()).hexdigest()[:8]
 
     def _recipe(self, faces: FaceSheets, lesson: Lesson, stamp: str) -> Distill:
-        import torch
-
-        from vtoon.painters.engine import pick_device, pick_dtype
-        from vtoon.train.recipes.distill import Distill, DistillOptions
+        from vtoon.painters.engine import pick_device
+        from vtoon.train.recipes.distill import Distill
         from vtoon.train.students import PRESETS, build_student
         from vtoon.train.teacher import PairTeacher
         from vtoon.weights.dlib_embedding import load_face_embedding
 
-        device = pick_device(self.device)
-        teacher = PairTeacher(lesson.taught.faces, {self.style: lesson.taught}, self.size)
-        model = build_student(PRESETS[self.preset], teacher, self.seed, self._start())
-        dtype = pick_dtype(self.dtype, device, half=torch.bfloat16)
-        shared = vars(self.terms) | {"batch": self.batch, "lr": self.lr, "seed": self.seed, "dtype": dtype}
-        perceptual = load_face_embedding() if self.terms.perc_loss else None
-        options = DistillOptions(self.iter, **shared)
-        recipe = Distill(model, teacher, options, perceptual, device, lambda step: self._provenance(step, faces))
+        how, device = self.learning, pick_device(self.learning.device)
+        teacher = PairTeacher(lesson.taught.faces, {self.style: lesson.taught}, how.size)
+        model = build_student(PRESETS[self.preset], teacher, how.seed, self._start())
+        perceptual = load_face_embedding() if how.perc_loss else None
+        recipe = Distill(
+            model, teacher, how.options(device), perceptual, device, lambda step: self._provenance(step, faces)
+        )
         recipe.about |= {"teacher": f"{self.teacher.name} {stamp}", "preset": self.preset, "init": self.init}
         return recipe
 
@@ -207,9 +166,9 @@ class DistillCommand:
         return load_checkpoint(DEFAULT_CHECKPOINT if self.init == "default" else self.init).model
 
     def _provenance(self, step: int, faces: FaceSheets) -> dict:
-        photos = {"count": faces.originals, "credit": self.photo_credit}
+        photos = {"count": faces.originals, "credit": self.learning.photo_credit}
         about = {"teacher": self.teacher.name, "preset": self.preset, "started from": self.init}
-        return {"command": " ".join(sys.argv), "steps": step, "batch": self.batch, "photos": photos} | about
+        return {"command": " ".join(sys.argv), "steps": step, "batch": self.learning.batch, "photos": photos} | about
 
     def _report(
         self, student: Stylizer, paint: object, faces: FaceSheets, lesson: Lesson, say: Callable[[str], None]

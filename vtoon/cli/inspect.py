@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,12 +80,14 @@ def _of_converted(path: Path) -> Iterator[tuple[str, str]]:
     from vtoon.weights.converted import read_vtoonify
     from vtoon.weights.facts import facts
     from vtoon.weights.published import PublishedFile
+    from vtoon.weights.trained import KEY
 
     file = read_vtoonify(path)
     yield from _head(path, f"{file.kind.title} with its style codes, converted")
     yield "parameters", f"{sum(tensor.numel() for tensor in file.state.values()):,}"
     # What it was trained for is told by the name of the file it was made of.
-    yield from facts(PublishedFile(Path(file.provenance.get("file", path.name)), file.kind, file.state))
+    told = {KEY: replace(file.trained, provenance={}).content()}
+    yield from facts(PublishedFile(Path(file.provenance.get("file", path.name)), file.kind, file.state, told))
     names = [Path(name).stem for name in file.codes]
     yield "styles", f"{len(names)}: {', '.join(names)}" if names else "one"
     yield from (("made of" if name == "file" else name, str(value)) for name, value in file.provenance.items())

@@ -6,15 +6,15 @@ import sys
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 from tyro.conf import arg
 
 from vtoon.cli.common import Talk, guard, show_notices
+from vtoon.cli.distillation import Distillation
 from vtoon.errors import VtoonError
 
-Weight = Annotated[float, arg(metavar="WEIGHT")]
 All = Annotated[list[str], arg(metavar="NAME", help_behavior_hint="(default: all)")]
 
 
@@ -37,32 +37,9 @@ class Train:
     """Which palettes the model offers, by name; the first must be 'own'."""
     init: Path | None = None
     """Start from this model's weights (transfer); looks it does not know start from its first one."""
-    iter: int = 6000
-    """Optimizer steps."""
-    batch: int = 8
-    """Pairs a step, for each process."""
-    size: int = 160
-    """Side of a training view, px, a multiple of 8."""
-    lr: float = 4e-4
-    """Of plain convolutions; other layers in proportion to the size of their weights."""
-    rec_loss: Weight = 1.0
-    grad_loss: Weight = 2.0
-    perc_loss: Weight = 0.3
-    tmp_loss: Weight = 2.0
-    adv_loss: Weight = 0.1
-    adv_from: float = 0.5
-    """The discriminator joins after this fraction of the run."""
-    seed: int = 0
-    save_every: int = 500
-    preview_every: int = 500
-    device: str = "auto"
-    """auto takes CUDA, then Apple's MPS, then the CPU."""
-    dtype: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the drawing network: auto is bf16 where the device multiplies it natively."""
+    learning: Distillation = field(default_factory=Distillation)
     runs: Path = Path("runs")
     """Where runs and the cache of drawings live."""
-    photo_credit: str = "not stated"
-    """Source and licence of the photos, kept in the model file."""
     messages: Talk = field(default_factory=Talk)
 
     def run(self) -> None:
@@ -82,18 +59,20 @@ def train(args: Train) -> Path:
     import torch
 
     from vtoon.models.builtin import BuiltinVToonify
-    from vtoon.painters.engine import pick_device, pick_dtype
+    from vtoon.painters.engine import pick_device
     from vtoon.train.distributed import init_distributed, main_first
     from vtoon.train.init import unit_variance_
     from vtoon.train.looks import LOOKS, PALETTES, RAMPS, finish
     from vtoon.train.paired import prepare_pairs
     from vtoon.train.pairs import draw, prepare_faces
-    from vtoon.train.recipes.distill import Batch, Distill, DistillOptions
+    from vtoon.train.recipes.distill import Batch, Distill
     from vtoon.train.teacher import PairTeacher, look_teacher, looks_version
-    from vtoon.train.trainer import TrainOptions, fit
+    from vtoon.train.trainer import fit
     from vtoon.weights.checkpoint import load_checkpoint
     from vtoon.weights.dlib_embedding import load_face_embedding
 
+    if not args.faces:
+        raise VtoonError("name folders of portraits to learn on: --faces FOLDER [FOLDER ...]")
     args = replace(args, looks=args.looks or list(LOOKS), palettes=args.palettes or list(PALETTES))
     for kind, names, known in (("look", args.looks, LOOKS), ("palette", args.palettes, PALETTES)):
         for name in names:
@@ -101,43 +80,39 @@ def train(args: Train) -> Path:
                 raise VtoonError(f"{kind} {name!r} does not exist; choose from {', '.join(known)}")
     if args.palettes[:1] != ["own"]:
         raise VtoonError(f"--palettes {' '.join(args.palettes)}: the first must be own, the colours of the photo")
-    if args.size % 8 or args.size < 64:
-        raise VtoonError(f"--size {args.size}: it must be a multiple of 8, at least 64")
+    how = args.learning
+    how.check()
     pair_sets = _pair_sets(args.pairs, LOOKS)
-    device = init_distributed(str(pick_device(args.device)))
-    torch.manual_seed(args.seed)
+    device = init_distributed(str(pick_device(how.device)))
+    torch.manual_seed(how.seed)
     cache = args.runs / "cache"
     with main_first():
         pictured = {name: prepare_pairs(*folders, cache) for name, folders in pair_sets.items()}
         faces = prepare_faces(args.faces, cache)
         drawings = {name: draw(faces, name, look_teacher(name), looks_version()) for name in args.looks} | pictured
-    teacher = PairTeacher(faces, drawings, args.size, finish)
+    teacher = PairTeacher(faces, drawings, how.size, finish)
     model = BuiltinVToonify(list(drawings), args.palettes)
     for name in args.palettes[1:]:
         own, table = RAMPS[name]
         model.palettes.put(name, torch.from_numpy(table) / 127.5 - 1, own)
     if not args.init:
-        rng = np.random.default_rng(args.seed)
+        rng = np.random.default_rng(how.seed)
         pairs = [teacher.pair(rng) for _ in range(8)]
         b = Batch.of(pairs, [teacher.face_sample(rng)], torch.device("cpu"))
         unit_variance_(model.net, lambda: model.draw(*b.drawn))
     else:
         model.adopt(load_checkpoint(args.init).model)
-    shared = {k: v for k, v in vars(args).items() if k in DistillOptions.__dataclass_fields__}
-    dtype = pick_dtype(args.dtype, torch.device(device), half=torch.bfloat16)
-    options = DistillOptions(steps=args.iter, **shared | {"dtype": dtype})
 
     def provenance(step: int) -> dict:
-        photos = {"count": faces.originals, "credit": args.photo_credit}
+        photos = {"count": faces.originals, "credit": how.photo_credit}
         photos |= {f"pairs of {name}": len(drawn.faces) for name, drawn in pictured.items()}
-        return {"command": " ".join(sys.argv), "steps": step, "batch": args.batch, "photos": photos}
+        return {"command": " ".join(sys.argv), "steps": step, "batch": how.batch, "photos": photos}
 
-    perceptual = load_face_embedding() if args.perc_loss else None
-    recipe = Distill(model, teacher, options, perceptual, device, provenance)
+    perceptual = load_face_embedding() if how.perc_loss else None
+    recipe = Distill(model, teacher, how.options(torch.device(device)), perceptual, device, provenance)
     folder = args.runs / args.name
-    run = TrainOptions(folder, args.iter, preview_every=args.preview_every, save_every=args.save_every)
-    done = fit(recipe, run)
-    print(f"{done} of {args.iter} steps done: {folder / 'model.safetensors'}")
+    done = fit(recipe, how.run_in(folder))
+    print(f"{done} of {how.iter} steps done: {folder / 'model.safetensors'}")
     return folder / "model.safetensors"
 
 

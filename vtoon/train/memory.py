@@ -14,7 +14,7 @@ from vtoon.models.vtoonify import VToonify, VToonifyConfig
 
 ADAM, AVERAGED = 4, 1  # weight, gradient, two moments; and the moving average
 TEACHER = 6.0  # of a generator's largest feature, which are there at once while it draws
-PERCEPTUAL = 4000  # bytes for each pixel that LPIPS sees: VGG16's features and their distances
+PERCEPTUAL = 4000  # bytes for each pixel that LPIPS sees: VGG16's features and distances; the stand-in takes 20 MB
 CROP = (7 / 8) ** 2  # of the picture, drawn a second time
 SPARE = 0.9  # of what is free is made use of
 

@@ -6,6 +6,7 @@ smooth offsets that reshape it. One training sample is one random view (zoom, ro
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -220,7 +221,7 @@ def draw(faces: FaceSheets, name: str, teacher: Teacher, version: str, workers: 
     sheets, offsets = (faces.folder / f"{name}-{version}-{kind}.npy" for kind in ("sheets", "offsets"))
     if not offsets.exists():
         part = sheets.with_suffix(".part")
-        np.lib.format.open_memmap(part, "w+", np.uint8, faces.photos.shape)
+        new_array(part, faces.photos.shape)
         job = partial(_draw_one, teacher, faces.folder, part)
         with get_context("spawn").Pool(workers or os.cpu_count()) as pool:
             rows = list(tqdm(pool.imap(job, range(len(faces))), total=len(faces), desc=name, unit="face"))
@@ -236,6 +237,20 @@ def _draw_one(teacher: Teacher, folder: Path, target: Path, index: int) -> np.nd
     np.load(target, mmap_mode="r+")[index] = teacher.paint(np.array(photo), landmarks)
     dense = teacher.offsets(landmarks, (SHEET, SHEET))
     return cv2.resize(dense, (OFFSET_GRID, OFFSET_GRID), interpolation=cv2.INTER_AREA).astype(np.float16)
+
+
+def new_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """A uint8 array on disk, mapped, of which all the place is taken at once: a disk that fills under a mapped file
+    ends the process without a word. Raises VtoonError where there is no place."""
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    with path.open("r+b") as file, contextlib.suppress(AttributeError):  # not every system can
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            path.unlink()
+            size = array.nbytes / 2**20
+            raise VtoonError(f"{path.parent}: no place for {size:.0f} MB of drawings ({error.strerror})") from None
+    return array
 
 
 def save_array(path: Path, array: np.ndarray) -> None:

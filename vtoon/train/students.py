@@ -20,7 +20,7 @@ from vtoon.models.builtin import LIVE, SMALL, BuiltinVToonify
 from vtoon.models.vtoonify import VToonifyConfig
 from vtoon.train.init import unit_variance_
 from vtoon.train.paired import GRID, onto
-from vtoon.train.pairs import OFFSET_GRID, SHEET, Drawings, FaceSheets, find_face, save_array
+from vtoon.train.pairs import OFFSET_GRID, SHEET, Drawings, FaceSheets, find_face, new_array, save_array
 from vtoon.train.recipes.distill import Batch
 from vtoon.train.teacher import PairTeacher
 from vtoon.types import Landmarks
@@ -67,8 +67,7 @@ def _painted(paint: Paint, faces: FaceSheets, stem: str, watch: Watch) -> np.nda
     whole, part, count = (faces.folder / f"{stem}-{end}" for end in ("raw.npy", "raw.part", "raw.count"))
     if not whole.exists():
         done = int(count.read_text()) if part.exists() and count.exists() else 0
-        mode = "r+" if done else "w+"
-        array = np.lib.format.open_memmap(part, mode, np.uint8, faces.photos.shape)
+        array = np.lib.format.open_memmap(part) if done else new_array(part, faces.photos.shape)
         for i in range(done, len(faces)):
             drawn = paint(np.array(faces.photos[i]), Landmarks(faces.landmarks[i].astype(np.float64)))
             way = cv2.INTER_AREA if drawn.shape[0] > SHEET else cv2.INTER_CUBIC

@@ -8,6 +8,7 @@ from vtoon.errors import VtoonError, describe
 from vtoon.weights.published import Kind, PublishedFile
 from vtoon.weights.safe_pickle import shown
 from vtoon.weights.sizes import count, generator_sizes, specialty, vtoonify_config
+from vtoon.weights.trained import read_trained
 
 Facts = Iterator[tuple[str, str]]
 
@@ -26,11 +27,17 @@ def _vtoonify(file: PublishedFile) -> Facts:
     yield "drawing", f"{config.in_size} px to {config.out_size} px, {config.upscale} times the input"
     yield "input", f"{config.in_channels} channels"
     yield "style code", f"{config.num_latents} rows of {config.style_dim}"
+    trained = read_trained(file.extras, (config.num_latents, config.style_dim), file.path)
+    if trained.eye_distance:
+        yield "eyes", f"{trained.eye_distance:g} px apart in what it saw"
+    if trained.own_code is not None:
+        yield "faces", "all by one style code, trained without a style encoder"
     special = specialty(file.path)
     if special and file.kind is Kind.VTOONIFY_D:
         yield "style", "any" if special.style_id is None else f"{special.style_id} only"
         yield "degree", "any" if special.style_degree is None else f"{special.style_degree} only"
         yield "colours", "of the style (--color_transfer)" if special.color_transfer else "of the face"
+    yield from trained.provenance.items()
 
 
 def _generator(file: PublishedFile) -> Facts:

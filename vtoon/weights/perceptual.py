@@ -54,10 +54,15 @@ def load_perceptual(choice: str, device: torch.device | str) -> Likeness | None:
         raise VtoonError(f"perceptual is {choice!r}; choose {', '.join(CHOICES)}")
     if choice == "none":
         return None
-    if choice == "face" or (choice == "auto" and not vgg_file().is_file()):
+    if not takes_lpips(choice):
         net = load_face_embedding().to(device)
         return Likeness(STAND_IN, lambda images: net.features(_fitting(images)))
     return _lpips(torch.device(device))
+
+
+def takes_lpips(choice: str) -> bool:
+    """Whether a choice is LPIPS here; else it is the stand-in, or none."""
+    return choice == "lpips" or (choice == "auto" and vgg_file().is_file())
 
 
 def vgg_file() -> Path:

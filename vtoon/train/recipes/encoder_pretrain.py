@@ -48,6 +48,7 @@ class EncoderPretrain:
     ) -> None:
         self.net, self.teacher, self.settings, self.parser = net, teacher, settings, parser
         net.to(settings.device).requires_grad_(False)
+        self.encode = net.encode
         optimizer = torch.optim.Adam(net.encoder.parameters(), settings.lr, betas=BETAS)
         self.ema = EMA(net.encoder, EMA_DECAY, warm_up=False)
         self.phases = [Phase("E", self.encoder_terms, optimizer, max_norm=None, scaler=settings.scaler)]
@@ -66,7 +67,7 @@ class EncoderPretrain:
 
     def encoder_terms(self, b: Lesson) -> dict[str, Tensor]:
         with arithmetic(self.settings.device, self.settings.dtype):
-            feature, skip, _ = self.net.encode(b.x, b.style, b.degree)
+            feature, skip, _ = self.encode(b.x, b.style, b.degree)
         return {"feat": F.mse_loss(feature.float(), b.feature), "skip": F.mse_loss(skip.float(), b.skip)}
 
     def end_step(self, step: int) -> None:
