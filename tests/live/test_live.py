@@ -24,6 +24,7 @@ from vtoon.live import source
 from vtoon.live.loop import DETAILS, FIRST_DETAIL, WATCHED, Detail, Live, Wish
 from vtoon.live.sink import Recording, Stream, open_sink
 from vtoon.live.source import Latest, Newest
+from vtoon.painters.engine import Engine
 from vtoon.pipeline.stylize import StylizeOptions
 from vtoon.types import Frame, Rendered, TrackedFace, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter
@@ -207,26 +208,93 @@ def test_the_screen_is_a_source(monkeypatch, system, name, place, options):
     assert asked == ([] if place is None else [(place, options)])
 
 
-def test_it_is_sent_over_the_network_and_arrives_drawn(stylizer, clip):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+BITS, SQUARE = 12, 12  # of a stamp; px
+
+
+def stamped(picture, number):
+    """The number in black and white squares below a picture."""
+    low = np.full((48, picture.shape[1], 3), 90, np.uint8)
+    for bit in range(BITS):
+        low[-16:, SQUARE * bit : SQUARE * (bit + 1)] = 255 * (number >> bit & 1)
+    return np.vstack([picture, low])
+
+
+def stamp(image):
+    squares = image[-12:-4, : SQUARE * BITS].mean((0, 2)).reshape(BITS, SQUARE)[:, 3:-3].mean(1)
+    return sum(int(level > 127) << bit for bit, level in enumerate(squares))
+
+
+@contextlib.contextmanager
+def camera(picture, fps=25):
+    """A source that waits for nobody: (what `run` takes, when each frame came)."""
+    mailbox, came, over = Latest(), [], threading.Event()
+
+    def film():
+        while not over.wait(1 / fps):
+            came.append(time.monotonic())
+            mailbox.put(stamped(picture, len(came) - 1))
+
+    thread = threading.Thread(target=film)
+    thread.start()
+    yield mailbox, came
+    over.set()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("way", "options"), [("udp", {"buffer_size": "1000000"}), ("rtmp", {"listen": "1", "probesize": "4000"})]
+)
+def test_sent_over_the_network_every_drawing_arrives_once_in_order(stylizer, portrait, way, options):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if way == "udp" else socket.SOCK_STREAM) as free:
         free.bind(("127.0.0.1", 0))
-        address = f"udp://127.0.0.1:{free.getsockname()[1]}"
-    arrived = []
+        address = f"{way}://127.0.0.1:{free.getsockname()[1]}" + "/live/toon" * (way == "rtmp")
+    arrived, sent, photo = [], Kept(), np.ascontiguousarray(portrait[::2, ::2])
 
     def listen():
-        with av.open(address, timeout=30, options={"fflags": "nobuffer", "probesize": "20000"}) as container:
+        with contextlib.suppress(av.error.FFmpegError), av.open(address, options=options) as container:
             for picture in container.decode(video=0):
-                arrived.append(picture.to_ndarray(format="rgb24"))
-                if len(arrived) >= 3:
-                    return
+                arrived.append((picture.to_ndarray(format="rgb24"), time.monotonic()))
 
-    thread = threading.Thread(target=listen, daemon=True)
-    thread.start()
-    for _ in live(stylizer, detail=64).run(str(clip), [Stream(address, 10)], seconds=40):
-        if not thread.is_alive():
-            break
-    thread.join(5)
-    assert len(arrived) == 3 and arrived[0].shape == (160, 160, 3)
+    threading.Thread(target=listen, daemon=True).start()
+    time.sleep(0.5)  # who sends by RTMP must be listened to
+    loop = live(stylizer, detail=64, steady=False)
+    with camera(photo) as (mailbox, came), contextlib.closing(loop.run(mailbox, [Stream(address, 10), sent])) as run:
+        stats = next(figures for figures in run if len(arrived) >= 6 or figures.frames == 200)
+    told, seen = [stamp(image) for image in sent.images], [stamp(image) for image, _ in arrived[:6]]
+    begun = told.index(seen[0])
+    assert len(seen) == 6 and seen == told[begun : begun + 6] and stats.frames == len(told)
+    assert stats.dropped >= told[-1] + 1 - len(told)  # what was left out was counted, and what came meanwhile
+    assert all(time > came[number] for number, (_, time) in zip(seen, arrived, strict=False))
+    drawing = sent.images[begun]
+    assert np.abs(arrived[0][0].astype(int) - drawing).mean() < 6 and (drawing != stamped(photo, seen[0])).any()
+
+
+def test_nothing_older_is_drawn_than_what_was_newest_when_the_one_before_had_gone(stylizer, portrait):
+    newest = []  # when a frame had been sent
+
+    class Slow(Kept):
+        def write(self, image, seconds):
+            super().write(image, seconds)
+            newest.append(len(came) - 1)
+
+    sink = Slow(0.06)
+    with camera(np.ascontiguousarray(portrait[::2, ::2])) as (mailbox, came):
+        with contextlib.closing(live(stylizer, detail=64, steady=False).run(mailbox, [sink])) as run:
+            next(figures for figures in run if figures.frames == 8)
+    drawn = [stamp(image) for image in sink.images]
+    assert all(number >= known for number, known in zip(drawn[1:], newest, strict=False))
+    assert len(came) - 1 > drawn[-1] - drawn[0] > 8  # and it was too slow for all of them
+
+
+@pytest.mark.parametrize(("fps", "first", "coarser"), [(10_000, 80, True), (0.05, 112, False)])
+def test_the_automatic_detail_changes_what_is_drawn_and_says_so(stylizer, portrait, monkeypatch, fps, first, coarser):
+    said, sizes, plain = [], [], Engine.draw
+    monkeypatch.setattr(Engine, "draw", lambda engine, jobs: sizes.append(jobs[0].eye_distance) or plain(engine, jobs))
+    loop = Live(stylizer, Wish(StylizeOptions(steady=False)), fps, said.append)
+    with fed(loop, iter([np.ascontiguousarray(portrait[::2, ::2])] * (WATCHED + 3))) as drawn:
+        list(drawn)
+    assert said[0] == f"detail is {first} px now, to hold {fps:g} frames/s"
+    assert sizes[1] - sizes[-1] > 5 or not coarser  # the first is of the warming up
 
 
 def test_a_recording_is_whole_and_changes_are_obeyed_while_it_runs(stylizer, clip, tmp_path, monkeypatch):
@@ -283,7 +351,8 @@ def test_steadying_with_the_past_waits_for_nothing():
     assert (done[0] == flicker[0]).all() and np.abs(done[1] - scene).mean() < 3
 
 
-def test_a_stream_that_goes_away_is_opened_again(monkeypatch):
+@pytest.mark.parametrize("name", ["0", "rtsp://camera"])
+def test_what_goes_away_is_looked_for_until_it_is_back(monkeypatch, name):
     opened = []
 
     class Container:
@@ -294,15 +363,24 @@ def test_a_stream_that_goes_away_is_opened_again(monkeypatch):
             pass
 
         def decode(self, video):
-            yield av.VideoFrame.from_ndarray(np.full((16, 16, 3), 40 * len(opened), np.uint8), format="rgb24")
+            yield av.VideoFrame.from_ndarray(np.full((16, 16, 3), 20 * len(opened), np.uint8), format="rgb24")
             raise av.error.EOFError(1, "gone")
 
-    monkeypatch.setattr(source, "_open", lambda name: opened.append(name) or Container())
+    def look(name):
+        opened.append(name)
+        if len(opened) % 3:  # it takes a while to be back
+            return Container() if len(opened) == 1 else _absent()
+        return Container()
+
+    def _absent():
+        raise av.error.FileNotFoundError(2, "no such device")
+
+    monkeypatch.setattr(source, "_open", look)
     monkeypatch.setattr(source, "RETRY_SECONDS", 0.01)
-    with Newest("rtsp://camera") as newest:
+    with Newest(name) as newest:
         frames = iter(newest)
         values = [int(next(frames).image.mean()) for _ in range(3)]
-    assert len(opened) >= 3 and values == sorted(set(values))
+    assert len(opened) >= 6 and values == sorted(set(values))
 
 
 @pytest.mark.parametrize("name", ["99", "tcp://127.0.0.1:1", "nothing.mp4"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 import zipfile
@@ -197,6 +198,12 @@ def test_a_camera_is_drawn_while_it_runs(visit, served):
     page.get_by_role("tab", name="Live").click()
     page.get_by_role("button", name="Start the camera").click()
     page.wait_for_selector("text=ms from camera to screen")
+    assert re.search(r"[\d.]+ frames/s · \d+ ms .* detail \d+", page.inner_text("#live-stage [data-said]"))
+    page.wait_for_selector("#live-looks img")  # drawn on the face before the camera
+    drawn = "images => images.every(image => image.complete && image.naturalWidth === 160)"
+    assert page.locator("#live-looks img").count() == 2 and settled(
+        lambda: page.locator("#live-looks img").evaluate_all(drawn), page
+    )
 
     def wished(condition):
         """Of the show that is on by then: other settings may take a new one."""
@@ -205,6 +212,10 @@ def test_a_camera_is_drawn_while_it_runs(visit, served):
     page.locator("#live-looks").get_by_role("radio", name="comic").check()
     comic = served.context.models.load("default").checkpoint.bank.find("comic").id
     assert wished(lambda wish: wish.options.style == comic)
+    degree = page.locator("#live-degree").get_by_role("slider")
+    degree.focus()
+    degree.press("ArrowLeft")
+    assert wished(lambda wish: wish.options.style_degree == 0.95 and wish.options.style == comic)
     page.get_by_role("button", name="Mirror").click()
     assert wished(lambda wish: not wish.mirror)
     page.locator(".vt-live").press("b")

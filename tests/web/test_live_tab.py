@@ -95,7 +95,7 @@ def test_over_the_network_to_this_session_alone(served):
         answer = ours.post("/live/frame?mirror=0&drawn=1", content=jpeg(frame(80)))
         assert answer.status_code == 200 and answer.headers["content-type"] == "image/jpeg"
         assert Image.open(io.BytesIO(answer.content)).size == (48, 48)
-        assert json.loads(answer.headers["x-vtoon"]).keys() == {"fps", "ms", "detail"}
+        assert json.loads(answer.headers["x-vtoon"]).keys() == {"fps", "ms", "detail", "face"}
         with httpx.Client(base_url=served.address, follow_redirects=True, timeout=60) as theirs:
             theirs.get("/")
             busy = theirs.post("/live/frame", content=jpeg(frame(80)))

@@ -33,10 +33,10 @@ def add_camera(app: FastAPI, context: Context) -> None:
             if len(content) > MAX_BYTES:
                 return PlainTextResponse(f"a frame may have {MAX_BYTES >> 20} MB", 413)
         try:
-            picture, stats = await asyncio.to_thread(_drawn, context, session, content, bool(mirror), bool(drawn))
+            picture, told = await asyncio.to_thread(_drawn, context, session, content, bool(mirror), bool(drawn))
         except VtoonError as error:
             return PlainTextResponse(str(error), 422)
-        headers = {"cache-control": "no-store", "x-vtoon": json.dumps(_figures(stats))}
+        headers = {"cache-control": "no-store", "x-vtoon": json.dumps(told)}
         return Response(picture, media_type="image/jpeg", headers=headers)
 
     @app.post("/live/end")
@@ -45,14 +45,15 @@ def add_camera(app: FastAPI, context: Context) -> None:
         return PlainTextResponse("ended")
 
 
-def _drawn(context: Context, session: Session, content: bytes, mirror: bool, drawn: bool) -> tuple[bytes, Stats]:
+def _drawn(context: Context, session: Session, content: bytes, mirror: bool, drawn: bool) -> tuple[bytes, dict]:
+    """A JPEG, and what is said with it."""
     image = _decoded(content)
     settings = session.live or first_settings(context)
     show = context.stage.show(session.id, context.models.load(settings.model), settings)
     drawing, stats = show.draw(image, mirror, drawn)
     buffer = io.BytesIO()
     Image.fromarray(drawing).save(buffer, "jpeg", quality=QUALITY)
-    return buffer.getvalue(), stats
+    return buffer.getvalue(), {**_figures(stats), "face": show.face is not None}
 
 
 def first_settings(context: Context) -> Settings:

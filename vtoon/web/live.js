@@ -26,6 +26,7 @@
       this.video.srcObject = this.stream;
       await this.video.play();
       this.running = true;
+      this.known = false; // whether there was a face
       this.root.querySelector("[data-do=start]").textContent = this.root.dataset.stop;
       this.say(this.root.dataset.waiting, true);
       while (this.running && this.root.isConnected) await this.step();
@@ -59,7 +60,10 @@
       this.canvas.width = drawn.width;
       this.canvas.height = drawn.height;
       this.canvas.getContext("2d").drawImage(drawn, 0, 0);
-      this.figures(begun, JSON.parse(answer.headers.get("x-vtoon")));
+      const told = JSON.parse(answer.headers.get("x-vtoon"));
+      this.figures(begun, told);
+      if (told.face && !this.known) this.root.dispatchEvent(new Event("vt-face", { bubbles: true })); // the looks, on it
+      this.known = told.face;
     }
     figures(begun, told) {
       const now = performance.now();

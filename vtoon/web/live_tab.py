@@ -12,6 +12,7 @@ from vtoon.web.controls import Controls
 from vtoon.web.tab import QUIET
 
 LIVE = "live"
+FACE = "element.addEventListener('vt-face', () => trigger('select', {}));"  # live.js has seen one
 
 
 class LiveTab:
@@ -24,7 +25,8 @@ class LiveTab:
         with gr.Row():
             with gr.Column(scale=6, min_width=320):
                 self.notice = gr.HTML("", elem_id=f"{LIVE}-notice")
-                gr.HTML(fragments.camera(words, f"{root}/live"), elem_id=f"{LIVE}-stage")
+                camera = fragments.camera(words, f"{root}/live")
+                self.stage = gr.HTML(camera, js_on_load=FACE, elem_id=f"{LIVE}-stage")
             with gr.Column(scale=5, min_width=320):
                 self.controls = Controls(page, LIVE)
                 self.controls.more()
@@ -36,15 +38,19 @@ class LiveTab:
         for control in [*controls.watched, controls.palette]:
             control.input(**put(trigger_mode="always_last"))
         controls.gallery.select(controls.choose, None, [controls.look], **QUIET).then(**put())
-        outputs = [self.notice, controls.look, controls.palette, controls.gallery]
-        changed = told(self.notice)(self._changed_model)
-        controls.model.input(changed, [controls.model], outputs, **QUIET).then(**put())
+        tiles = partial(dict, fn=self._tiles, inputs=controls.inputs, outputs=[controls.gallery], **QUIET)
+        self.stage.select(**tiles())
+        controls.palette.input(**tiles())
+        outputs = [self.notice, controls.look, controls.palette]
+        changed = told(self.notice)(controls.changed_model)
+        controls.model.input(changed, [controls.model], outputs, **QUIET).then(**put()).then(**tiles())
 
     def _put(self, request: gr.Request, *values: object) -> dict:
         """From the next frame on."""
         session_of(request).live = self.controls.settings(values)
         return {}
 
-    def _changed_model(self, model: str) -> dict:
-        menu, changed = self.controls.menu(model), self.controls.changed_model(model)
-        return {**changed, self.controls.gallery: self.controls.tiles(None, menu, menu.looks[0], "", None, model)}
+    def _tiles(self, request: gr.Request, *values: object) -> dict:
+        """Every look, on the face before the camera."""
+        session = session_of(request)
+        return self.controls.redrawn(session, self.page.context.stage.face(session.id), values)

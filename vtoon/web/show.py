@@ -12,6 +12,7 @@ import numpy as np
 from vtoon.errors import VtoonError, describe
 from vtoon.live.loop import Live, Stats, Wish
 from vtoon.live.source import Latest
+from vtoon.pipeline.people import Seen
 from vtoon.pipeline.stylize import Stylizer
 from vtoon.web.settings import Settings
 
@@ -31,6 +32,7 @@ class Show:
         self._stats: Stats | None = None
         self._failure: str | None = None
         self._over = False
+        self._face: Seen | None = None
         self._asked = 0  # requests that wait for their frame
         self._thread = threading.Thread(target=self._run, name="vtoon-web-live", daemon=True)
         self._thread.start()
@@ -63,6 +65,14 @@ class Show:
         """Whether `change` is enough for these; what fixes the geometry takes a new show."""
         fixed = ("model", "placement", "faces", "detail", "steady")
         return all(getattr(settings, name) == getattr(self.settings, name) for name in fixed)
+
+    @property
+    def face(self) -> Seen | None:
+        """The last frame that had one."""
+        seen = self._live.seen
+        if seen is not None and seen.faces:
+            self._face = Seen(seen.frame.image, tuple(face.landmarks for face in seen.faces))
+        return self._face
 
     @property
     def idle(self) -> bool:
@@ -108,6 +118,11 @@ class Stage:
                 show = self._show = Show(user, stylizer, settings)
             show.change(settings)
             return show
+
+    def face(self, user: str) -> Seen | None:
+        """What looks may be drawn on: the face before the camera of a user, where there is one."""
+        show = self._show
+        return show.face if show and show.user == user else None
 
     def end(self, user: str | None = None) -> None:
         """The show of a user, or whosever it is."""
