@@ -1,6 +1,6 @@
 """Whether drawings still show the same person, and whether degrees grow evenly.
 
-    python benchmarks/identity.py FOLDER [--count 40] [--styles 0 1 2] [--json]
+    python benchmarks/identity.py FOLDER [--count 40] [--styles 0 1 2] [--degrees 0 0.5 1] [--json]
 
 For photos the model never saw: the distance between the face embeddings of photo and drawing (dlib's network; one
 person's photographs stay under 0.6) for each style at degree 1, how many drawings no longer show a face to the
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json as json_format
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -61,12 +62,14 @@ def load_faces(folder: Path, count: int) -> list[tuple[np.ndarray, Landmarks]]:
     return faces
 
 
-def measure(stylizer: Stylizer, style: str, faces: list[tuple[np.ndarray, Landmarks]]) -> Result:
-    """Draw every face at every degree. The drawing's landmarks are found anew: reshaping has moved them."""
+def measure(
+    stylizer: Stylizer, style: str, faces: list[tuple[np.ndarray, Landmarks]], degrees: Sequence[float] = DEGREES
+) -> Result:
+    """Draw every face at every degree, 1 the last. The drawing's landmarks are found anew: reshaping has moved them."""
     embed, detector = load_face_embedding().embed, FaceDetector()
     distances, lost, change = [], 0, []
     for image, landmarks in faces:
-        drawings = [stylizer.stylize_image(image, style=style, style_degree=d, faces="largest") for d in DEGREES]
+        drawings = [stylizer.stylize_image(image, style=style, style_degree=d, faces="largest") for d in degrees]
         change.append([np.abs(drawing.astype(int) - image).mean() for drawing in drawings])
         found = detector.detect(drawings[-1])
         lost += not found
@@ -79,17 +82,19 @@ def main(
     folder: tyro.conf.Positional[Path],
     count: int = 40,
     styles: tuple[str, ...] = ("0",),
+    degrees: tuple[float, ...] = DEGREES,
     ckpt: str = "default",
     json: bool = False,
 ):
     """Measure identity and evenness on a folder of portraits."""
     stylizer, faces = vtoon.load(ckpt), load_faces(folder, count)
     names = [stylizer.checkpoint.bank.find(style).name for style in styles]
-    results = [measure(stylizer, name, faces) for name in names]
+    results = [measure(stylizer, name, faces, degrees) for name in names]
     if json:
         print(json_format.dumps([asdict(result) for result in results]))
     else:
-        print(f"{'style':<14}{'median':>8}{'worst':>8}{'lost':>9}   change at degree 0, 1/4, 1/2, 3/4, 1")
+        columns = f"{'style':<14}{'median':>8}{'worst':>8}{'lost':>9}"
+        print(f"{columns}   change at degree {', '.join(f'{degree:g}' for degree in degrees)}")
         for r in results:
             change = "  ".join(f"{value:5.1f}" for value in r.change)
             print(f"{r.style:<14}{r.median_distance:8.2f}{r.worst_distance:8.2f}{f'{r.lost}/{r.faces}':>9}   {change}")

@@ -15,7 +15,7 @@ import torch
 from train_default import embedding
 
 from vtoon.train.batches import Batches
-from vtoon.train.looks import LOOKS, finish
+from vtoon.train.looks import LOOKS, SHAPES, finish
 from vtoon.train.packed import load_pack, unpack
 from vtoon.train.recipes.add_look import AddLook
 from vtoon.train.recipes.distill import DistillOptions
@@ -35,6 +35,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128, help="side of a view, px")
     parser.add_argument("--lr", type=float, default=8e-4)
     parser.add_argument("--few", type=int, default=130, help="sheets that the look draws")
+    parser.add_argument("--share", type=float, default=1.0, help="of the way from the mixture to what was learned")
+    parser.add_argument("--hold", nargs="*", default=[], metavar="LOOK", help="looks that hold the skin's own tone")
     parser.add_argument("--perc_loss", type=float, default=0.3)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("runs/default"), help="sheets and drawings")
@@ -50,7 +52,11 @@ def main() -> None:
                              dtype=torch.bfloat16)  # fmt: skip
     about = start.provenance | {f"look {args.look}": " ".join(["scripts/device/add_look.py", *sys.argv[1:]])}
     recipe = AddLook(start.model, args.look, like, batches, options,
-                     embedding(args.data) if args.perc_loss else None, lambda step: about)  # fmt: skip
+                     embedding(args.data) if args.perc_loss else None, lambda step: about, args.share)  # fmt: skip
+    for model in (recipe.model, recipe.ema.module):
+        model.traits[-1] = SHAPES[args.look].traits
+        for name in args.hold:
+            model.holds[model.codes.names.index(name)] = 1.0
     fit(recipe, TrainOptions(args.out, args.steps, preview_every=50, save_every=25))
 
 

@@ -6,8 +6,10 @@ How it reshapes a face comes with the model's `traits`, or stays that of the mix
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,8 +18,9 @@ from torch import Tensor
 from vtoon.image import grid, to_uint8
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.train.batches import Batches
-from vtoon.train.recipes.distill import GROUND, Batch, Distill, DistillOptions
+from vtoon.train.recipes.distill import GROUND, MODEL_FILE, Batch, Distill, DistillOptions
 from vtoon.train.trainer import Phase
+from vtoon.weights.checkpoint import save_checkpoint
 
 CODE = 12.0  # rate of the code over a plain convolution's
 
@@ -28,13 +31,18 @@ def with_look(start: BuiltinVToonify, look: str, like: Mapping[str, float]) -> B
     model = BuiltinVToonify([*names, look], start.palettes.names, start.net.config)
     model.adopt(start)
     model.palettes.load_state_dict(start.palettes.state_dict())
-    share = torch.tensor([like.get(name, 0.0) for name in names])
+    shares = torch.tensor([like.get(name, 0.0) for name in names])
     with torch.no_grad():
-        for values in (model.codes.looks, model.grounds, model.details):
-            values[-1] = torch.tensordot(share, values[:-1], 1)
+        for values in _own(model):
+            values[-1] = torch.tensordot(shares, values[:-1], 1)
         for values in (model.face.fields.weight, model.face.fields.bias):
-            values[-2:] = torch.tensordot(share, values[:-2].unflatten(0, (-1, 2)), 1)
+            values[-2:] = torch.tensordot(shares, values[:-2].unflatten(0, (-1, 2)), 1)
     return model
+
+
+def _own(model: BuiltinVToonify) -> tuple[Tensor, Tensor, Tensor]:
+    """What each look has for itself, a row each."""
+    return model.codes.looks, model.grounds, model.details
 
 
 class AddLook(Distill):
@@ -49,8 +57,10 @@ class AddLook(Distill):
         options: DistillOptions,
         perceptual: torch.nn.Module | None = None,
         provenance=lambda step: {"steps": step},
+        share: float = 1.0,
     ) -> None:
         model, teacher = with_look(start, look, like), batches.teacher
+        self.share, self.begun = share, [values[-1].detach().clone() for values in _own(model)]
         reach = start.codes.tone_range.clone()
         options = replace(options, adv_loss=0.0)
         super().__init__(model, teacher, options, perceptual, batches.device, provenance, batches.make)
@@ -66,6 +76,14 @@ class AddLook(Distill):
 
     def _draw(self, x: Tensor, parts: Tensor, look: Tensor, *rest: Tensor) -> Tensor:
         return super()._draw(x, parts, torch.full_like(look, self.index), *rest)
+
+    def export(self, folder: Path, step: int) -> None:
+        """L1 takes the edges of strokes for noise: `share` of the way from the mixture keeps them, and the tone."""
+        model = copy.deepcopy(self.ema.module)
+        with torch.no_grad():
+            for values, begun in zip(_own(model), self.begun, strict=True):
+                values[-1] = torch.lerp(begun, values[-1], self.share)
+        save_checkpoint(folder / MODEL_FILE, model, self.provenance(step))
 
     @torch.no_grad()
     def preview(self) -> np.ndarray:
