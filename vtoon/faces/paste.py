@@ -17,6 +17,7 @@ FEATHER = 0.3  # share of the radius over which the mask falls from 1 to 0
 BORDER_FEATHER = 0.5  # face sizes: width of the ramp to 0 at a border of the box inside the frame
 CORE = 0.55  # of the mask's reach: face and ears, which never take the tone of what is behind them
 ALIKE = 24.0  # levels: colours this far from the background's own are taken for something else
+NARROW = 4.0  # px: a wider blur is computed at the size where it is this wide
 COARSE = 4  # px: the mask is smooth, so it is computed on every 4th pixel only
 
 
@@ -96,16 +97,13 @@ def paste_back(
     """
     left, top, right, bottom = _place(frame.shape[:2], box)
     drawn = _resampled(toon, frame.shape[:2], box)
-    alpha = mask[top:bottom, left:right, None]
+    alpha = mask[top:bottom, left:right]
     under = frame[top:bottom, left:right]
     if core is not None:
-        drawn = _in_tone(drawn, under, alpha[..., 0], core[top:bottom, left:right])
-    image = frame.copy()
-    image[top:bottom, left:right] = np.clip(np.rint(under + alpha * (drawn.astype(np.float32) - under)), 0, 255).astype(
-        np.uint8
-    )
-    weight = np.zeros(frame.shape[:2], np.float32)
-    weight[top:bottom, left:right] = alpha[..., 0]
+        drawn = _in_tone(drawn, under, alpha, core[top:bottom, left:right])
+    image, weight = frame.copy(), np.zeros(frame.shape[:2], np.float32)
+    image[top:bottom, left:right] = cv2.blendLinear(drawn, under, alpha, 1 - alpha)
+    weight[top:bottom, left:right] = alpha
     return image, weight
 
 
@@ -114,7 +112,7 @@ def _in_tone(drawn: np.ndarray, photo: np.ndarray, mask: np.ndarray, core: np.nd
     or that above: beside the jaw, what is close by are shoulders, too.
 
     Strokes stay: only what is left of the difference after a wide blur is taken away, and the blur sees nothing but
-    background. float32 [h, w, 3].
+    background. uint8 [h, w, 3].
     """
     height, width = mask.shape
     small = max(width // COARSE, 1), max(height // COARSE, 1)
@@ -125,7 +123,7 @@ def _in_tone(drawn: np.ndarray, photo: np.ndarray, mask: np.ndarray, core: np.nd
     wide = max(small) / 8
 
     def spread(values: np.ndarray, weight: np.ndarray, wide: float) -> tuple[np.ndarray, np.ndarray]:
-        both = cv2.GaussianBlur(np.concatenate([values * weight, weight], 2), (0, 0), wide)
+        both = _blurred(np.concatenate([values * weight, weight], 2), wide)
         return both[..., :3] / (both[..., 3:] + 1e-3), both[..., 3:] / (both[..., 3:] + 0.02)
 
     def likeness(rim: np.ndarray, wide: float) -> np.ndarray:
@@ -136,7 +134,19 @@ def _in_tone(drawn: np.ndarray, photo: np.ndarray, mask: np.ndarray, core: np.nd
     above = rim * (rows < (face * rows).sum() / (face.sum() + 1e-3))  # of the middle of the face
     alike = np.maximum(likeness(rim, wide), likeness(above, 2 * wide)) * (1 - face)
     offset = alike * spread(toon - seen, alike, wide)[0]
-    return drawn - cv2.resize(offset, (width, height), interpolation=cv2.INTER_LINEAR)
+    offset = cv2.resize(offset, (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.subtract(drawn, offset, dtype=cv2.CV_8U)
+
+
+def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian blur so wide that it is the same at a smaller size."""
+    height, width = image.shape[:2]
+    small = max(width * NARROW / sigma, 1), max(height * NARROW / sigma, 1)
+    if small[0] >= width:
+        return cv2.GaussianBlur(image, (0, 0), sigma)
+    small = round(small[0]), round(small[1])
+    coarse = cv2.GaussianBlur(cv2.resize(image, small, interpolation=cv2.INTER_AREA), (0, 0), sigma * small[0] / width)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _place(frame_size: tuple[int, int], box: CropBox) -> tuple[int, int, int, int]:

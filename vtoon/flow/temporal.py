@@ -18,7 +18,7 @@ from vtoon.flow.warp import backward_warp, occlusion_mask
 from vtoon.types import Rendered
 
 MARGIN = 16  # px around the stylized pixels: motion needs surroundings
-TRUST_AREA = 256 * 256  # px; trust varies smoothly, so it is computed small
+TRUST_AREA = 192 * 192  # px; trust varies smoothly, so it is computed small
 SOURCE_TOLERANCE = 8.0  # of 255: a source that differs by this much, warped, counts 1/e
 DRAWN_TOLERANCE = 28.0  # of 255: likewise for the drawing: flicker passes, another line does not
 DRAWN_AGREEMENT = np.exp(-np.square(np.arange(256) / DRAWN_TOLERANCE)).astype(np.float32)  # by absolute difference

@@ -18,9 +18,10 @@ from vtoon.flow.estimate import FlowEstimator, estimate_flow
 
 
 @lru_cache(maxsize=4)
-def pixel_grid(height: int, width: int) -> np.ndarray:
-    """The coordinates of every pixel, float32 [2, H, W], x then y; read-only."""
-    grid = np.stack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
+def pixel_grid(height: int, width: int, left: int = 0, top: int = 0) -> np.ndarray:
+    """The coordinates of every pixel, float32 [2, H, W], x then y, of the upper left one `left`, `top`; read-only."""
+    x, y = (np.arange(first, first + n, dtype=np.float32) for first, n in ((left, width), (top, height)))
+    grid = np.stack(np.meshgrid(x, y))
     grid.flags.writeable = False
     return grid
 
@@ -33,7 +34,7 @@ def backward_warp(
     `image` [H, W] or [H, W, C] (C up to 4), any number type; `flow` [2, h, w] px. A flow of a part of the picture
     whose upper left pixel is `origin` (x, y) gives that part. Returns [h, w] or [h, w, C] of the image's type.
     """
-    x, y = pixel_grid(*flow.shape[1:]) + flow + np.float32(origin).reshape(2, 1, 1)
+    x, y = pixel_grid(*flow.shape[1:], *origin) + flow
     return cv2.remap(image, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE)
 
 
