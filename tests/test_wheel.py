@@ -19,7 +19,7 @@ import vtoon
 ROOT = Path(__file__).parents[1]
 PARTS = "CHANGELOG.md CONTRIBUTING.md LICENSE MANIFEST.in README.md pyproject.toml setup.py style_transfer.py".split()
 FOLDERS = ("vtoon", "docs", "scripts")
-MODELS = ("README.md", "default.safetensors")
+MODELS = ("README.md", "default.safetensors", "live.safetensors")
 BUILD = "import sys; from setuptools import build_meta; getattr(build_meta, 'build_' + sys.argv[1])(sys.argv[2])"
 
 

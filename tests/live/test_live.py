@@ -402,3 +402,10 @@ def test_the_command_records_and_says_how_it_went(command, clip, tiny_model, tmp
     flags = ("--ckpt", tiny_model, "--device", "cpu", "--detail", 64, "--seconds", 0.5)
     ended = command("live", clip, "-o", tmp_path / "toon.mkv", *flags)
     assert ended.code == 0 and "frames/s, latency" in ended.out and (tmp_path / "toon.mkv").is_file()
+
+
+def test_a_camera_has_the_quick_model_where_that_draws_the_style():
+    from vtoon.cli.live import Live
+
+    models = {style: Live("0", style=style)._built_in() for style in (None, "toon3d", "toon3d-night", "comic", "2")}
+    assert models == {None: "live", "toon3d": "live", "toon3d-night": "live", "comic": "default", "2": "default"}

@@ -207,7 +207,7 @@ def test_only_models_of_the_menu_are_opened(tmp_path, tiny_model):
     (tmp_path / "secret.safetensors").symlink_to(tiny_model)
     models = Models("cpu", tmp_path)
     mine = str(tmp_path / "checkpoints" / "mine.safetensors")
-    assert models.names() == ["default", mine]
+    assert models.names() == ["default", "live", mine]
     assert Menu.of(models.load(mine)).looks == ("cartoon", "comic")
     for name in (str(tmp_path / "secret.safetensors"), "/etc/passwd", ""):
         with pytest.raises(VtoonError, match="not one of the models"):

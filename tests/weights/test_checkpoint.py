@@ -8,9 +8,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny import TINY
 
+import vtoon
 from vtoon.errors import VtoonError
 from vtoon.models.builtin import BuiltinVToonify
-from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint, save_checkpoint
+from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, LIVE_CHECKPOINT, load_checkpoint, save_checkpoint
 
 
 @pytest.fixture
@@ -123,3 +124,9 @@ def test_what_a_model_tells_is_checked_by_kind(tmp_path, name, value):
     save_file(state, path, metadata | {name: json.dumps(value)})
     with pytest.raises(VtoonError, match="damaged"):
         load_checkpoint(path)
+
+
+def test_the_quick_built_in_model_is_here_and_loads_by_name():
+    assert LIVE_CHECKPOINT.stat().st_size < 2e6
+    quick = vtoon.load("live", "cpu")
+    assert quick.styles[0].name == load_checkpoint().bank.find(None).name == "toon3d"

@@ -25,7 +25,7 @@ class Bench:
     content: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the demo clip)")] = None
     """The video to draw."""
     ckpt: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the built-in model)")] = None
-    """The model."""
+    """The model; `live` is the quick built-in one."""
     device: Device = "auto"
     """auto takes CUDA, then Apple's MPS, then the CPU."""
     json: Flag = False

@@ -54,8 +54,11 @@ class Live:
     """End after so long."""
     overwrite: Flag = False
     """Replace a recording that exists."""
-    ckpt: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the built-in model)")] = None
-    """The model."""
+    ckpt: Annotated[
+        Path | None,
+        arg(metavar="FILE", help_behavior_hint="(default: the quick built-in one; for styles that it lacks the other)"),
+    ] = None
+    """The model; live and default are the built-in ones."""
     drawing: Drawing = field(default_factory=Drawing)
     messages: Talk = field(default_factory=Talk)
 
@@ -74,13 +77,20 @@ class Live:
         drawing = {"faces": self.drawing.faces, "detail": self.drawing.detail, "steady": self.drawing.steady}
         chosen = {"style": self.style, "style_degree": self.style_degree, "color_transfer": self.color_transfer}
         options = StylizeOptions(**chosen, placement=self.placement, **drawing)
-        stylizer = load(self.ckpt or "default", self.drawing.device)
+        stylizer = load(self.ckpt or self._built_in(), self.drawing.device)
         stylizer.settled(options)
         say = (lambda line: None) if self.messages.quiet else lambda line: say_error(line, "note")
         loop, stopped = Loop(stylizer, Wish(options, self.mirror), self.fps, say), threading.Event()
         keys = partial(_obey, loop, stopped)
         sinks = [open_sink(name, self.fps, self.overwrite, keys) for name in self.output]
         self._watch(loop, loop.run(self.source, sinks, self.seconds), stopped)
+
+    def _built_in(self) -> str:
+        """The quick model where it draws the style that is asked for; a number is meant as `vtoon styles` has it."""
+        from vtoon.weights.checkpoint import LIVE_CHECKPOINT, load_checkpoint
+
+        quick = [style.name for style in load_checkpoint(LIVE_CHECKPOINT).bank.styles]
+        return "live" if self.style is None or self.style in quick else "default"
 
     def _watch(self, loop: Loop, stats: object, stopped: threading.Event) -> None:
         last, said = None, time.monotonic()

@@ -36,7 +36,7 @@ class Styles:
     """List the styles of a model; --sheet draws them all on a photo."""
 
     ckpt: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the built-in model)")] = None
-    """The model."""
+    """The model; `live` is the quick built-in one."""
     sheet: Annotated[Path | None, arg(metavar="sheet.png", help_behavior_hint="")] = None
     """Write a contact sheet here (palettes included, as with --color_transfer, where the model has them)."""
     photo: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: scikit-image's astronaut)")] = None

@@ -42,7 +42,7 @@ class Stylize:
     overwrite: Flag = False
     """Replace outputs that exist."""
     ckpt: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the built-in model)")] = None
-    """The model."""
+    """The model; `live` is the quick built-in one."""
     drawing: Drawing = field(default_factory=Drawing)
     speed: Speed = field(default_factory=Speed)
     coding: Coding = field(default_factory=Coding)

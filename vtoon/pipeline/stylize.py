@@ -30,7 +30,7 @@ from vtoon.types import Frame, Landmarks, Rendered, Style, TrackedFace, TrackedF
 from vtoon.video import VideoReader, VideoWriter
 from vtoon.video.deinterlace import check_mode
 from vtoon.video.part import Part
-from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
+from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, LIVE_CHECKPOINT, Checkpoint, load_checkpoint
 from vtoon.weights.converted import is_converted
 from vtoon.weights.hub import find_missing, folder_name
 
@@ -340,14 +340,14 @@ def wanted(
 def load(
     checkpoint: str | os.PathLike = "default", device: str = "auto", companions: Companions | None = None
 ) -> Stylizer:
-    """A Stylizer with the built-in model, a model file of yours, a published VToonify (.pt, or converted)
-    or what `vtoon export` wrote (.onnx).
+    """A Stylizer with the built-in model (`live`: the quick one, of one look), a model file of yours, a published
+    VToonify (.pt, or converted) or what `vtoon export` wrote (.onnx).
 
     A published model that is not where it should be (vtoonify_d_cartoon/vtoonify_s_d.pt) is looked for where files of
     the hub lie. `companions`: the files that it needs beside it, where they do not lie in the published layout. Raises
     VtoonError where a file is missing, with the command that gets it, or damaged, or of another kind.
     """
-    path = DEFAULT_CHECKPOINT if str(checkpoint) == "default" else Path(checkpoint)
+    path = {"default": DEFAULT_CHECKPOINT, "live": LIVE_CHECKPOINT}.get(str(checkpoint)) or Path(checkpoint)
     as_published = folder_name(path).startswith(("vtoonify_d_", "vtoonify_t_"))
     if path.suffix in TORCH_SUFFIXES and as_published and not path.is_file():
         path = find_missing(path)

@@ -140,13 +140,15 @@ def offsets_of(photo: Landmarks, drawn: Landmarks) -> np.ndarray:
 def build_student(
     config: VToonifyConfig, teacher: PairTeacher, seed: int, init: BuiltinVToonify | None = None
 ) -> BuiltinVToonify:
-    """A network for the teacher's looks, in their own colours; `init`: a trained one of any widths to start from."""
+    """A network for the teacher's looks, in their own colours; `init`: a trained one of any widths to start from, whose
+    palettes it has too: they go with any look, and nothing of them is learned."""
     torch.manual_seed(seed)
-    model = BuiltinVToonify(teacher.looks, ["own"], config)
+    model = BuiltinVToonify(teacher.looks, init.palettes.names if init else ["own"], config)
     if init is None or init.net.config != config:
         scale_layers_(model, teacher, seed)
     if init is not None:
         model.adopt(init)
+        model.palettes.load_state_dict(init.palettes.state_dict())
     return model
 
 

@@ -11,7 +11,7 @@ from vtoon.web import fragments
 from vtoon.web.clips import thumbnails
 from vtoon.web.context import Page
 from vtoon.web.dropped import FOLDER, VIDEO
-from vtoon.web.models import DEFAULT, OWN, STYLES, Menu
+from vtoon.web.models import DEFAULT, LIVE, OWN, STYLES, Menu
 from vtoon.web.sessions import Session
 from vtoon.web.settings import DETAILS, FORMATS, Settings
 
@@ -42,8 +42,9 @@ class Controls:
 
     def _more(self) -> None:
         words, video, moving = self.page.words, self.tab == VIDEO, self.tab in (VIDEO, FOLDER)
-        models = [(words("built_in") if name == DEFAULT else name, name) for name in self.page.context.models.names()]
-        self.model = gr.Dropdown(models, value=DEFAULT, label=words("model"), visible=len(models) > 1)
+        built_in = {DEFAULT: words("built_in"), LIVE: words("built_in_quick")}
+        models = [(built_in.get(name, name), name) for name in self.page.context.models.names()]
+        self.model = gr.Dropdown(models, value=DEFAULT, label=words("model"))
         placements = [(words(name), name) for name in ("paste", "crop", "full")]
         self.placement = gr.Radio(placements, value="paste", label=words("placement"))
         with gr.Row():

@@ -14,7 +14,7 @@ from vtoon.pipeline.stylize import Stylizer, load
 from vtoon.types import Style
 from vtoon.weights.hub import LAYOUTS
 
-DEFAULT = "default"
+DEFAULT, LIVE = "default", "live"
 OWN, STYLES = "own", "style"  # colours: the face's own; the style's, where it has but one palette
 KEPT = 2  # models in memory
 PATTERNS = ("*.safetensors", "*.onnx", "vtoonify_*/vtoonify_*.pt", "vtoonify_*/vtoonify_*.safetensors")
@@ -60,14 +60,15 @@ class Models:
         self._loaded: OrderedDict[str, Stylizer] = OrderedDict()
 
     def names(self) -> list[str]:
-        """`default` and the paths of the others."""
+        """The built-in ones and the paths of the others."""
         found = []
         for root in LAYOUTS:
             for pattern in PATTERNS:
                 found += sorted((self._folder / root).glob(pattern))
         for pattern in RUNS:
             found += sorted((self._folder / "runs").glob(pattern))
-        return [DEFAULT, *(str(path) for path in found if path.name != "default.safetensors")]
+        own = [str(path) for path in found if path.parent.name != "checkpoints" or path.stem not in (DEFAULT, LIVE)]
+        return [DEFAULT, LIVE, *own]
 
     def generators(self) -> list[str]:
         """Generators of faces, which a style of one's own can begin with."""
