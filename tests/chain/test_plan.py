@@ -37,6 +37,7 @@ def test_each_stage_reads_what_is_there(count, dual, faces, base):
     names = [stage.name for stage in stages]
     assert len(set(names)) == len(names) and names[-2:] == ["clip", "sheet"]
     assert ("destylize" in names) == (count >= 30 and dual)
+    assert RUN / "mine-vtoonify.safetensors" in made
 
 
 def test_shares_of_the_layers():

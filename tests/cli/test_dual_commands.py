@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ import tyro
 from torch import nn
 
 from vtoon.cli import dual
+from vtoon.cli.dual_common import logs
 from vtoon.image import load_image, save_image
 from vtoon.latent import invert
 from vtoon.models.stylegan2 import Generator
@@ -105,6 +107,11 @@ def test_both_trainings_and_the_files_they_hand_on(ran, home):
     assert all(torch.equal(whole[key], again[key]) for key in whole)
     assert not torch.equal(own["g_ema"]["style.1.weight"], whole["style.1.weight"])
     ran("generate", "--model_name", "again-000002.pt", "--batch", 2)
+
+
+def test_logs_lie_where_they_were_published_and_else_beside_the_files():
+    assert logs(Path("./checkpoint/"), "cartoon") == Path("log/cartoon")
+    assert logs(Path("runs/mine"), "cartoon") == Path("runs/mine/log/cartoon")
 
 
 def test_the_sampler_goes_on_and_portraits_are_of_it(ran, command, home):

@@ -157,9 +157,13 @@ class Planner:
         work = (Work("vtoonify", VTOONIFY_BATCH * lengths.iter),)
         inputs = [base, toon, encoder]
         self._add("vtoonify", command + common, inputs, [out], clears=(run / "vtoonify",), work=work)
-        single = run / f"{name}-vtoonify.safetensors"
-        self._add("special", ["convert", out, single, "--half", "--overwrite"], [out], [single])
+        self._single_file("special", out)
         return out
+
+    def _single_file(self, stage: str, vtoonify: Path) -> None:
+        """A VToonify with all that it needs, half as large."""
+        single = self.run / f"{self.wish.name}-vtoonify.safetensors"
+        self._add(stage, ["convert", vtoonify, single, "--half", "--overwrite"], [vtoonify], [single])
 
     @property
     def _art(self) -> Path:
@@ -216,6 +220,7 @@ class Planner:
             command = ["train_vtoonify_d", "--root", root, "--encoder_path", encoder, "--iter", lengths.iter, *flags]
             work = (Work("vtoonify", VTOONIFY_BATCH * lengths.iter),)
             self._add(stage, command + common, [dual, codes, encoder], [out], clears=(root,), work=work)
+        self._single_file("single", out)
         return out
 
     def _companions(self) -> list[object]:

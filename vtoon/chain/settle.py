@@ -76,7 +76,7 @@ def table(stages: Sequence[Stage], costs: Costs) -> list[str]:
     """The plan as lines: each stage, its time, its memory, its command; and the whole."""
     times = [costs.of(stage) for stage in stages]
     lines = [
-        f"{i:2d} {stage.name:11} {shown(seconds):>8}  {costs.held(stage) / 2**30:5.1f} GB  {stage.text}"
+        f"{i:2d} {stage.name:13} {shown(seconds):>8}  {costs.held(stage) / 2**30:5.1f} GB  {stage.text}"
         for i, (stage, seconds) in enumerate(zip(stages, times, strict=True), 1)
     ]
     most = max(costs.held(stage) for stage in stages) / 2**30

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from vtoon.cli.common import Device, Talk, show_notices
 from vtoon.errors import VtoonError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vtoon.latent.dual import Artist
 
 CHECKPOINTS, DATA = Path("checkpoint"), Path("data")
 BASE = "stylegan2-ffhq-config-f.pt"
@@ -72,6 +77,48 @@ class OfArtworks:
 
         if rows:
             save_image(logs(self.model_path, self.style) / name, table(rows, words))
+
+
+@dataclass(frozen=True)
+class OfPortraits:
+    """What the commands that draw share; each has a `name` and a `truncation` of its own."""
+
+    style: Annotated[str, arg(metavar="STYLE")] = "cartoon"
+    """The folder of the style, below --model_path."""
+    weight: Weights = ()
+    """The style's part in each layer: structure in the first seven, colours in the others."""
+    structure: Degree = None
+    """One degree for all layers of structure."""
+    color: Degree = None
+    """One degree for all layers of colour."""
+    model_path: PathFlag = CHECKPOINTS
+    """The folder of checkpoints."""
+    model_name: FileName = "generator.pt"
+    """The DualStyleGAN, in MODEL_PATH/STYLE, or a path."""
+    exstyle_name: CodesName = None
+    """The style codes, in MODEL_PATH/STYLE, or a path."""
+    output_path: Annotated[Path, arg(metavar="PATH", aliases=["-o"])] = Path("output")
+    """The folder for results."""
+    device: Device = "auto"
+    """auto takes CUDA, then Apple's MPS, then the CPU."""
+    messages: Talk = field(default_factory=Talk)
+
+    @property
+    def folder(self) -> Path:
+        return self.model_path / self.style
+
+    def begin(self) -> tuple[Artist, Tensor]:
+        """The DualStyleGAN, and the style's part in each layer. Raises VtoonError where flags are wrong."""
+        from vtoon.latent.dual import load_artist
+
+        show_notices(self.messages)
+        check_style(self.style)
+        if self.truncation is not None and not 0 <= self.truncation <= 2:
+            raise VtoonError(f"truncation is {self.truncation:g}; it must be 0 to 2")
+        if not self.name or Path(self.name).name != self.name:
+            raise VtoonError(f"--name {self.name!r}: it is the beginning of a file's name")
+        artist = load_artist(named(self.model_name, self.folder), self.device)
+        return artist, artist.weights(self.weight, self.structure, self.color)
 
 
 def check_style(style: str) -> None:

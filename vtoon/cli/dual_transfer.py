@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from vtoon.cli.common import Device, Flag, Talk, progress_bar, say_error, show_notices
-from vtoon.cli.dual_common import (
-    CHECKPOINTS,
-    DATA,
-    DESTYLIZE,
-    CodesName,
-    Degree,
-    File,
-    FileName,
-    PathFlag,
-    Weights,
-    art_folder,
-    check_style,
-    named,
-    style_file,
-)
+from vtoon.cli.common import Flag, progress_bar, say_error
+from vtoon.cli.dual_common import DATA, DESTYLIZE, File, OfPortraits, PathFlag, art_folder, style_file
 from vtoon.cli.edit import Edits
 from vtoon.cli.studio import ready, steps
 from vtoon.errors import VtoonError
@@ -38,7 +24,7 @@ ENCODED, SEARCHED = 0.75, 1.0  # truncation of an encoder's codes, and of those 
 
 
 @dataclass(frozen=True)
-class Transfer:
+class Transfer(OfPortraits):
     """Draw one photo in the style of one artwork: OUTPUT_PATH/NAME_ID_PHOTO.jpg, and beside it an overview.
 
     Takes published DualStyleGAN files as they are (generator.pt, exstyle_code.npy, refined_exstyle_code.npy,
@@ -47,36 +33,20 @@ class Transfer:
 
     content: Annotated[Path, arg(metavar="FILE")] = DATA / "content" / "081680.jpg"
     """The photo."""
-    style: Annotated[str, arg(metavar="STYLE")] = "cartoon"
-    """The folder of the style, below --model_path."""
     style_id: Annotated[int, arg(metavar="ID")] = 53
     """Which artwork."""
     truncation: Annotated[float | None, arg(metavar="PSI", help_behavior_hint="(default: 0.75; searched codes: 1)")] = (
         None
     )
     """How much of the face is kept of the encoder's code; less is closer to the average."""
-    weight: Weights = ()
-    """The artwork's part in each layer: structure in the first seven, colours in the others."""
-    structure: Degree = None
-    """One degree for all layers of structure."""
-    color: Degree = None
-    """One degree for all layers of colour."""
     name: Annotated[str, arg(metavar="NAME")] = "cartoon_transfer"
     """Of the result."""
     preserve_color: Flag = False
     """The face keeps its own colours."""
-    model_path: PathFlag = CHECKPOINTS
-    """The folder of checkpoints."""
-    model_name: FileName = "generator.pt"
-    """The DualStyleGAN, in MODEL_PATH/STYLE, or a path."""
-    output_path: Annotated[Path, arg(metavar="PATH", aliases=["-o"])] = Path("output")
-    """The folder for results."""
     data_path: PathFlag = DATA
     """Where the overview finds the artwork: DATA_PATH/STYLE/images/train."""
     align_face: Flag = False
     """Cut the face out of the photo first; without it, the photo is aligned already."""
-    exstyle_name: CodesName = None
-    """The style codes, in MODEL_PATH/STYLE, or a path."""
     wplus: Flag = False
     """Read the face by encoder_wplus.pt: closer to the photo."""
     encoder: File = None
@@ -90,26 +60,19 @@ class Transfer:
     `vtoon edit`."""
     sheet: Flag = False
     """Also NAME_ID_PHOTO_degrees.jpg: structure by colour, each from 0 to 1."""
-    device: Device = "auto"
-    """auto takes CUDA, then Apple's MPS, then the CPU."""
-    messages: Talk = field(default_factory=Talk)
 
     def run(self) -> None:
         from vtoon.image import save_image
-        from vtoon.latent.dual import degree_sheet, load_artist, with_colours
+        from vtoon.latent.dual import degree_sheet, with_colours
         from vtoon.latent.edit import moved, parse_edits
         from vtoon.latent.invert import aligned
         from vtoon.weights.duals import load_codes_of
 
-        show_notices(self.messages)
-        self._check()
-        folder = self.model_path / self.style
-        artist = load_artist(named(self.model_name, folder), self.device)
-        path = style_file(folder, self.exstyle_name)
+        artist, weights = self.begin()
+        path = style_file(self.folder, self.exstyle_name)
         codes = load_codes_of(path, artist.net.generator, DESTYLIZE)
         if not 0 <= self.style_id < len(codes):
             raise VtoonError(f"style_id is {self.style_id}; {path} has styles 0 to {len(codes) - 1}")
-        weights = artist.weights(self.weight, self.structure, self.color)
         face = aligned(self.content, artist.faces.size, self.align_face)
         with progress_bar("edit", self.messages.quiet, " faces") as watch:
             edits = parse_edits(artist.faces, self.edit, watch)
@@ -136,13 +99,6 @@ class Transfer:
 
         shown = {word: image for word, image in steps.items() if image is not None}
         save_image(target.with_stem(f"{target.stem}_overview"), table([list(shown.values())], list(shown)))
-
-    def _check(self) -> None:
-        check_style(self.style)
-        if self.truncation is not None and not 0 <= self.truncation <= 2:
-            raise VtoonError(f"truncation is {self.truncation:g}; it must be 0 to 2")
-        if not self.name or Path(self.name).name != self.name:
-            raise VtoonError(f"--name {self.name!r}: it is the beginning of a file's name")
 
     def _face(self, artist: Artist, face: np.ndarray) -> tuple[Tensor, str, float]:
         """The face's code in W+, [1, L, D], who told it, and its truncation."""

@@ -29,7 +29,7 @@ Kimg = Annotated[float | None, arg(metavar="KIMG", help_behavior_hint="(default:
 PARSING, ENCODER = Path("checkpoint/faceparsing.pth"), Path("checkpoint/encoder.pt")
 ENCODER_SIZE = 1024  # px of the generator whose codes the published encoder tells
 LARGEST_NEW = 256  # px of a generator from nothing, where no size is asked for
-SHOWN = ("special", "student", "clip", "sheet")  # stages whose results a user wants
+SHOWN = ("special", "single", "student", "clip", "sheet")  # stages whose results a user wants
 CPU_CHANNELS = 128  # of a generator from nothing on a processor: a quarter of the published width
 
 
