@@ -31,6 +31,7 @@ from vtoon.errors import VtoonError
 SIDE = 48  # px
 POLL = 0.25  # s
 PATIENCE = 600  # s, for one job
+TIMES = 3  # that a picture is sent where the connection breaks; the key makes it one job
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Seen:
     done: int = 0
     seconds: list[float] = field(default_factory=list)  # from post to result
     refused: int = 0  # times that the queue was full
+    broken: int = 0  # connections
     wrong: list[str] = field(default_factory=list)  # what must not be
     ids: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -58,10 +60,22 @@ def work(address: str, token: str, numbers: list[int], seen: Seen) -> None:
     ) as client:
         for number in numbers:
             try:
-                _one(client, token, number, seen)
+                _surely(client, token, number, seen)
             except (httpx.HTTPError, KeyError, ValueError, OSError) as error:
                 with seen.lock:
                     seen.wrong.append(f"{token}, picture {number}: {type(error).__name__}: {error}")
+
+
+def _surely(client: httpx.Client, token: str, number: int, seen: Seen) -> None:
+    """As a client should: what is kept open for long may be shut just when it is used again."""
+    for left in reversed(range(TIMES)):
+        try:
+            return _one(client, token, number, seen)
+        except httpx.TransportError:
+            if not left:
+                raise
+            with seen.lock:
+                seen.broken += 1
 
 
 def _one(client: httpx.Client, token: str, number: int, seen: Seen) -> None:
@@ -152,13 +166,15 @@ class Bench:
                 break
             except httpx.TransportError:
                 time.sleep(0.1)
-        print(f"{'round':>5}{'jobs':>7}{'jobs/s':>8}{'p50 s':>7}{'p95 s':>7}{'full':>6}{'MB':>7}{'wrong':>7}")
+        print(
+            f"{'round':>5}{'jobs':>7}{'jobs/s':>8}{'p50 s':>7}{'p95 s':>7}{'full':>6}{'broken':>8}{'MB':>7}{'wrong':>7}"
+        )
         wrong = []
         for number in range(self.rounds):
             begun = time.monotonic()
             seen = crowd(address, tokens, self.each, number * self.clients * self.each)
             spent, tail = time.monotonic() - begun, statistics.quantiles(seen.seconds, n=20)
-            figures = f"{seen.done / spent:8.1f}{tail[9]:7.2f}{tail[18]:7.2f}{seen.refused:6d}"
+            figures = f"{seen.done / spent:8.1f}{tail[9]:7.2f}{tail[18]:7.2f}{seen.refused:6d}{seen.broken:8d}"
             print(
                 f"{number + 1:5d}{seen.done:7d}{figures}{memory(address, tokens[0]):7.0f}{len(seen.wrong):7d}",
                 flush=True,

@@ -14,7 +14,7 @@ from vtoon.web import making as module
 from vtoon.web import page
 from vtoon.web.context import Context, Limits
 from vtoon.web.jobs import Queue
-from vtoon.web.making import Maker, Wanted
+from vtoon.web.making import Maker, Wanted, keep_drawings
 from vtoon.web.models import Models
 from vtoon.web.server import Serving
 from vtoon.web.sessions import Sessions
@@ -86,6 +86,20 @@ def test_a_folder_must_be_there(tmp_path):
         Wanted("mine", tmp_path, base="--x")
     with pytest.raises(VtoonError, match="no such folder"):
         Wanted("mine", tmp_path / "none")
+
+
+def test_drawings_that_were_sent_outlast_the_session_and_lie_where_they_lay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    first = keep_drawings("mine", [tmp_path / "a.png"])
+    again = keep_drawings("mine", [tmp_path / "b.png"])
+    assert first == again and [path.name for path in (tmp_path / again).iterdir()] == ["b.png"]
+    with pytest.raises(VtoonError, match="letters, digits"):
+        keep_drawings("../mine", [])
+    (tmp_path / "runs" / "drawings" / "file").write_text("")
+    with pytest.raises(VtoonError, match="cannot be kept"):
+        keep_drawings("file", [])
 
 
 def test_the_tab_is_there_where_the_command_is(monkeypatch, tiny_model):

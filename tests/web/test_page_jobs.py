@@ -17,6 +17,8 @@ from vtoon.web.models import OWN, Menu, Models
 from vtoon.web.settings import Settings, as_line
 from vtoon.web.work import Hands, draw_pictures, draw_video
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture
 def queue():
@@ -25,7 +27,7 @@ def queue():
     made.close()
 
 
-def wait(job, seconds=20):
+def wait(job, seconds=60):
     end = time.monotonic() + seconds
     while not job.over and time.monotonic() < end:
         time.sleep(0.01)
@@ -127,7 +129,14 @@ def facts(path):
 CHOICES = [
     {"end": 0.2},
     {"palette": "sunset", "degree": 0.35, "steady": False, "sound": False, "end": 0.1},
-    {"placement": "crop", "faces": "largest", "detail": 64, "format": "MOV (ProRes)", "start": 0.84},
+    {
+        "placement": "crop",
+        "padding": (128, 168, 200, 256),
+        "faces": "largest",
+        "detail": 64,
+        "format": "MOV (ProRes)",
+        "start": 0.84,
+    },
     {"placement": "full", "detail": 64, "format": "MP4 (HEVC)", "start": 0.04, "end": 0.12},
 ]
 

@@ -37,6 +37,8 @@ class Stylize:
     """Take the style's palette; without it the face keeps its own colours."""
     placement: Literal["paste", "crop", "full"] = "paste"
     """paste: faces drawn into the whole frame. crop: the face region alone. full: the whole frame is drawn."""
+    padding: Annotated[tuple[int, int, int, int], arg(metavar="LEFT RIGHT TOP BOTTOM")] = (200, 200, 200, 200)
+    """Of a crop: px around the middle of the eyes, where the eyes are 64 px apart."""
     batch_size: Annotated[int | Literal["auto"], arg(metavar="N|auto")] = "auto"
     """Frames drawn at once."""
     overwrite: Flag = False
@@ -60,6 +62,7 @@ class Stylize:
             style_degree=self.style_degree,
             color_transfer=self.color_transfer,
             placement=self.placement,
+            padding=self.padding,
             overwrite=self.overwrite,
             **shared_options(self.drawing, self.speed, self.coding, self.cut, self.batch_size),
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import gradio as gr
 
+from vtoon.faces.crop import PADDING
 from vtoon.pipeline.people import Seen
 from vtoon.web import fragments
 from vtoon.web.clips import thumbnails
@@ -15,6 +16,7 @@ from vtoon.web.models import DEFAULT, LIVE, OWN, STYLES, Menu
 from vtoon.web.sessions import Session
 from vtoon.web.settings import DETAILS, FORMATS, Settings
 
+QUIET = {"show_progress": "hidden", "queue": True, "api_visibility": "private"}
 CHOOSE = """element.addEventListener('change', (event) => {
   if (event.target.type === 'radio') trigger('select', { look: event.target.value });
 });"""
@@ -37,7 +39,7 @@ class Controls:
         """What is chosen less often, closed at first."""
         with gr.Accordion(self.page.words("more"), open=False):
             self._more()
-        self.watched = [self.degree, self.placement, self.faces, self.detail]  # change the preview alone
+        self.watched = [self.degree, self.placement, *self.padding, self.faces, self.detail]  # change the preview alone
         self.watched += [self.steady, self.sound, self.format, self.start, self.end]  # or the command line
 
     def _more(self) -> None:
@@ -53,6 +55,7 @@ class Controls:
             )
             details = [(words("auto") if value == "auto" else str(value), value) for value in DETAILS]
             self.detail = gr.Dropdown(details, value="auto", label=words("detail"))
+        self._around()
         with gr.Row(visible=moving):
             self.steady = gr.Checkbox(True, label=words("steady"))
             self.sound = gr.Checkbox(True, label=words("sound"))
@@ -61,14 +64,27 @@ class Controls:
             self.end = gr.Number(0, label=words("to"), minimum=0, step=0.1)
         self.format = gr.Dropdown(list(FORMATS), value=next(iter(FORMATS)), label=words("format"), visible=video)
 
+    def _around(self) -> None:
+        """How much of the frame the face region alone has: VToonify's sliders."""
+        sides = ("left", "right", "top", "bottom")
+        with gr.Row(visible=False) as around:
+            self.padding = [
+                gr.Slider(128, 256, px, step=8, label=self.page.words(f"padding_{side}"), min_width=140)
+                for side, px in zip(sides, PADDING, strict=True)
+            ]
+        shown = {"inputs": self.placement, "outputs": around}
+        self.placement.change(lambda placement: gr.Row(visible=placement == "crop"), **shown, **QUIET)
+
     @property
     def inputs(self) -> list[gr.components.Component]:
         first = [self.model, self.look, self.palette, self.degree, self.placement, self.faces, self.detail]
-        return [*first, self.steady, self.sound, self.format, self.start, self.end, self.skipped]
+        return [*first, self.steady, self.sound, self.format, self.start, self.end, self.skipped, *self.padding]
 
     def settings(self, values: Sequence) -> Settings:
         """What the values of `inputs` mean. Raises VtoonError where they mean nothing."""
-        model, look, palette, degree, placement, faces, detail, steady, sound, form, start, end, skipped = values
+        model, look, palette, degree, placement, faces, detail, steady, sound, form, start, end, skipped, *padding = (
+            values
+        )
         style, transfer = self.menu(model).find(look, palette)
         settings = Settings(
             model,
@@ -84,6 +100,7 @@ class Controls:
             start or 0.0,
             end or None,
             tuple(skipped),
+            tuple(map(int, padding)),
         )
         settings.options()
         return settings

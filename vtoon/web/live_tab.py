@@ -8,8 +8,7 @@ import gradio as gr
 
 from vtoon.web import fragments
 from vtoon.web.context import Page, session_of, told
-from vtoon.web.controls import Controls
-from vtoon.web.tab import QUIET
+from vtoon.web.controls import QUIET, Controls
 
 LIVE = "live"
 FACE = "element.addEventListener('vt-face', () => trigger('select', {}));"  # live.js has seen one

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from vtoon.errors import VtoonError
 COMMAND = (sys.executable, "-m", "vtoon", "style", "make")
 NAME = re.compile(r"[A-Za-z0-9][\w-]{0,39}")
 LINES = 200  # of what it says, the last ones
+DRAWINGS = Path("runs/drawings")  # that were sent: a run may outlast its session, and goes on under the same name
 STOP_SECONDS = 20.0  # to save its state; then it is ended
 
 
@@ -75,6 +77,26 @@ class Making:
             self._thread.join(wait)
 
 
+def check_name(name: str) -> None:
+    """Raises VtoonError where it is none for a style, and so for a folder."""
+    if not NAME.fullmatch(name):
+        raise VtoonError(f"the name is {name!r}; it must be letters, digits, - and _, at most 40")
+
+
+def keep_drawings(name: str, files: Sequence[Path]) -> Path:
+    """The folder of a style's drawings, with these alone in it. Raises VtoonError where it cannot be written."""
+    check_name(name)
+    folder = DRAWINGS / name
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for file in files:
+            shutil.copy(file, folder)
+    except OSError as error:
+        raise VtoonError(f"{folder}: the drawings cannot be kept there ({error.strerror})") from None
+    return folder
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is to be made. Raises VtoonError where it cannot be."""
@@ -86,8 +108,7 @@ class Wanted:
     base: str = ""  # a generator of faces
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
-            raise VtoonError(f"the name is {self.name!r}; it must be letters, digits, - and _, at most 40")
+        check_name(self.name)
         for folder in filter(None, (self.drawings, self.faces)):
             if not folder.is_dir():
                 raise VtoonError(f"{folder}: no such folder")
@@ -109,11 +130,15 @@ class Maker:
         self._lock = threading.Lock()
         self.making: Making | None = None
 
+    def check(self) -> None:
+        """Raises VtoonError while a run goes on."""
+        if self.making and not self.making.over:
+            raise VtoonError("a style is being made already; stop it, or wait")
+
     def start(self, user: str, wanted: Wanted) -> Making:
         """Raises VtoonError while another one goes on."""
         with self._lock:
-            if self.making and not self.making.over:
-                raise VtoonError("a style is being made already; stop it, or wait")
+            self.check()
             self.making = Making(user, [*COMMAND, *wanted.words])
             return self.making
 

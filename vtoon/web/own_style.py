@@ -13,7 +13,7 @@ from vtoon.errors import VtoonError
 from vtoon.web import fragments
 from vtoon.web.clips import open_clip, safe_name
 from vtoon.web.context import Page, session_of, told
-from vtoon.web.making import Making, Wanted
+from vtoon.web.making import Making, Wanted, keep_drawings
 from vtoon.web.sessions import Session
 from vtoon.web.settings import as_line
 
@@ -58,8 +58,9 @@ class OwnStyle:
 
     async def _start(self, request: gr.Request, *chosen: object) -> AsyncIterator[dict]:
         try:
-            session = session_of(request)
-            making = self.page.context.maker.start(session.id, self._wanted(session, *chosen))
+            session, maker = session_of(request), self.page.context.maker
+            maker.check()  # before drawings of the same name are put in place of others
+            making = maker.start(session.id, self._wanted(session, *chosen))
         except VtoonError as error:
             yield {self.notice: fragments.notice(str(error))}
             return
@@ -82,20 +83,20 @@ class OwnStyle:
             raise VtoonError(f"budget is {budget!r}; it must be one of {', '.join(BUDGETS)}")
         if base and base not in context.models.generators():
             raise VtoonError(f"{base!r} is not one of the generators of this page")
-        drawings = self._drawings(session, uploads, (folder or "").strip())
+        name = (name or "").strip()
+        drawings = self._drawings(session, name, uploads, (folder or "").strip())
         photos = Path(faces.strip()).expanduser() if context.local and (faces or "").strip() else None
-        return Wanted((name or "").strip(), drawings, budget, photos, base or "")
+        return Wanted(name, drawings, budget, photos, base or "")
 
-    def _drawings(self, session: Session, uploads: Sequence[str] | None, folder: str) -> Path:
+    def _drawings(self, session: Session, name: str, uploads: Sequence[str] | None, folder: str) -> Path:
         """The folder they lie in. Raises VtoonError where there are none."""
         if folder and self.page.context.local:
             return Path(folder).expanduser()
         if not uploads:
             raise VtoonError(self.page.words("own_none"))
         room = session.room()
-        for path in uploads:
-            open_clip(session.adopt(path, room, safe_name(path)), "image")
-        return room
+        clips = [open_clip(session.adopt(path, room, safe_name(path)), "image") for path in uploads]
+        return keep_drawings(name, [clip.path for clip in clips])
 
     async def _again(self, request: gr.Request) -> AsyncIterator[dict]:
         session = session_of(request)
@@ -117,7 +118,8 @@ class OwnStyle:
 
     def _shown(self, making: Making) -> str:
         line = as_line(["vtoon", *making.words[3:]]) if making.words[1:2] == ["-m"] else as_line(making.words)
-        return fragments.making(self.page.words, making, line.replace(os.path.expanduser("~"), "~"))
+        line = line.replace(os.getcwd() + os.sep, "").replace(os.path.expanduser("~"), "~")
+        return fragments.making(self.page.words, making, line)
 
     def _stop(self, request: gr.Request) -> dict:
         self.page.context.maker.stop(session_of(request).id)

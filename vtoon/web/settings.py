@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vtoon.faces.crop import PADDING
 from vtoon.pipeline.people import Place
 from vtoon.pipeline.stylize import StylizeOptions
 from vtoon.types import Style
@@ -40,6 +41,7 @@ class Settings:
     start: float = 0.0
     end: float | None = None
     skipped: tuple[Place, ...] = ()  # people who are left as they are
+    padding: tuple[int, int, int, int] = PADDING  # of a crop: left, right, top, bottom
 
     @property
     def suffix(self) -> str:
@@ -53,6 +55,7 @@ class Settings:
             color_transfer=self.color_transfer,
             placement=self.placement,
             faces=self.faces,
+            padding=self.padding,
             skip_faces=self.skipped if self.placement != "full" else (),
             detail=self.detail,
             steady=self.steady,
@@ -69,6 +72,8 @@ class Settings:
         words += ["--style_degree", f"{self.degree:g}"] if self.degree != 1 else []
         words += ["--color_transfer"] if self.color_transfer else []
         words += ["--placement", self.placement] if self.placement != "paste" else []
+        cropped = self.placement == "crop" and self.padding != PADDING
+        words += ["--padding", *map(str, self.padding)] if cropped else []
         words += ["--faces", self.faces] if self.faces != "all" else []
         words += ["--skip_faces", *map(_plain, self.options().skip_faces)] if self.options().skip_faces else []
         words += ["--detail", f"{self.detail:g}"] if self.detail != "auto" else []

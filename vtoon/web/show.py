@@ -63,7 +63,7 @@ class Show:
 
     def fits(self, settings: Settings) -> bool:
         """Whether `change` is enough for these; what fixes the geometry takes a new show."""
-        fixed = ("model", "placement", "faces", "detail", "steady")
+        fixed = ("model", "placement", "padding", "faces", "detail", "steady")
         return all(getattr(settings, name) == getattr(self.settings, name) for name in fixed)
 
     @property

@@ -11,7 +11,7 @@ import gradio as gr
 from vtoon.web import fragments
 from vtoon.web.clips import preview
 from vtoon.web.context import Page, session_of, told
-from vtoon.web.controls import Controls
+from vtoon.web.controls import QUIET, Controls
 from vtoon.web.dropped import FOLDER, PICTURE, VIDEO, Dropped, facts, take
 from vtoon.web.people import left_out, persons, switched
 from vtoon.web.run import Run, dropped_of, line_of
@@ -25,7 +25,6 @@ SWITCH = """element.addEventListener('change', (event) => {
   const face = event.target.dataset.face;
   if (face !== undefined) trigger('select', { face: Number(face), drawn: event.target.checked });
 });"""
-QUIET = {"show_progress": "hidden", "queue": True, "api_visibility": "private"}
 
 
 class Tab:

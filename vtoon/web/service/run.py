@@ -16,6 +16,8 @@ from vtoon.web.service.app import application
 from vtoon.web.service.door import AT_HOME
 from vtoon.web.service.service import Service
 
+KEPT_SECONDS = 60  # a connection that nobody uses: who asks how far a job is asks again
+
 
 @dataclass(frozen=True)
 class Serving:
@@ -52,7 +54,8 @@ def serve(how: Serving, ready: Callable[[str, int], None], log_level: str = "cri
     with place:
         service = Service(how.folder, load(how.ckpt, how.device), how.limits, how.keep_hours)
         app = application(service, how.tokens, how.url_hosts, how.grace)
-        config = uvicorn.Config(app, log_level=log_level, timeout_graceful_shutdown=1, lifespan="on")
+        patience = {"timeout_graceful_shutdown": 1, "timeout_keep_alive": KEPT_SECONDS}
+        config = uvicorn.Config(app, log_level=log_level, lifespan="on", **patience)
         host = "localhost" if how.host in ("0.0.0.0", "::") else how.host
         ready(f"http://{host}:{place.getsockname()[1]}", len(service.store.unfinished()))
         uvicorn.Server(config).run(sockets=[place])
