@@ -28,7 +28,7 @@ class Layout:
     detail: float = 80.0  # px between the eyes
 
 
-LARGE = Layout(tile=320, columns=3, detail=128.0)
+LARGE = Layout(tile=320, columns=5, detail=128.0)
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,9 @@ def contact_sheet(
         drawn = close_up(stylizer, photo, faces, **options, detail=layout.detail)
         tiles.append(_tile(drawn, label, layout.tile))
         progress(len(tiles), len(wanted))
-    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % layout.columns)
-    return grid([tiles[i : i + layout.columns] for i in range(0, len(tiles), layout.columns)])
+    columns = min(layout.columns, len(tiles))
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
+    return grid([tiles[i : i + columns] for i in range(0, len(tiles), columns)])
 
 
 def _tile(image: np.ndarray, label: str, side: int) -> np.ndarray:
