@@ -119,9 +119,10 @@ class TrainVToonify:
         try:
             recipe, options = self._prepared(device, self._say if is_main() else lambda line: None)
             done = self._fit(recipe, options)
+            main = is_main()  # while there are processes
         finally:
             leave_distributed()
-        if not self.messages.quiet and is_main():
+        if main and not self.messages.quiet:
             end = "" if done == self.iter else "; the same command goes on"
             print(f"{done} of {self.iter} steps done: {options.folder}{end}")
         return 0
