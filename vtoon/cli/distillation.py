@@ -34,10 +34,15 @@ class Distillation:
     lr: float = 4e-4
     """Of plain convolutions; other layers in proportion to the size of their weights."""
     rec_loss: Weight = 1.0
+    """Of the difference to the drawing."""
     grad_loss: Weight = 2.0
+    """Of the difference of its lines: of steps between neighbours."""
     perc_loss: Weight = 0.3
+    """Of the difference of the face embedding's features."""
     tmp_loss: Weight = 2.0
+    """Of what changes where a crop moves; over the second half."""
     adv_loss: Weight = 0.1
+    """Of the discriminator's answer."""
     adv_from: float = 0.5
     """The discriminator joins after this fraction of the run."""
     seed: int = 0

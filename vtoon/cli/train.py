@@ -60,7 +60,7 @@ def train(args: Train) -> Path:
 
     from vtoon.models.builtin import BuiltinVToonify
     from vtoon.painters.engine import pick_device
-    from vtoon.train.distributed import init_distributed, main_first
+    from vtoon.train.distributed import init_distributed, is_main, main_first
     from vtoon.train.init import unit_variance_
     from vtoon.train.looks import LOOKS, PALETTES, RAMPS, finish
     from vtoon.train.paired import prepare_pairs
@@ -112,7 +112,8 @@ def train(args: Train) -> Path:
     recipe = Distill(model, teacher, how.options(torch.device(device)), perceptual, device, provenance)
     folder = args.runs / args.name
     done = fit(recipe, how.run_in(folder))
-    print(f"{done} of {how.iter} steps done: {folder / 'model.safetensors'}")
+    if is_main() and not args.messages.quiet:
+        print(f"{done} of {how.iter} steps done: {folder / 'model.safetensors'}")
     return folder / "model.safetensors"
 
 

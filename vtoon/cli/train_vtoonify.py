@@ -31,6 +31,7 @@ class TrainD(TrainVToonify):
     """
 
     msk_loss: Weight = 0.0005
+    """Of what fusion lets through of the photo at high degrees."""
     fix_degree: Flag = False
     """Train for one degree."""
     fix_style: Flag = False

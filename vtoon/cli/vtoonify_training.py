@@ -91,9 +91,13 @@ class TrainVToonify:
     log_every: int = 200
     """Steps between two preview sheets."""
     adv_loss: Weight = 0.01
+    """Of the discriminator's answer."""
     grec_loss: Weight = 0.1
+    """Of the difference to the teacher's drawing."""
     perc_loss: Weight = 0.01
+    """Of the perceptual term."""
     tmp_loss: Weight = 1.0
+    """Of what changes where a crop moves; over the second half, rising."""
     encoder_path: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: NAME's pretrain.pt)")] = None
     """What the encoder starts from: a pretrain.pt, or a whole VToonify."""
     direction_path: Companion = CHECKPOINTS / "directions.npy"
@@ -115,9 +119,10 @@ class TrainVToonify:
         try:
             recipe, options = self._prepared(device, self._say if is_main() else lambda line: None)
             done = self._fit(recipe, options)
+            main = is_main()  # while there are processes
         finally:
             leave_distributed()
-        if not self.messages.quiet and is_main():
+        if main and not self.messages.quiet:
             end = "" if done == self.iter else "; the same command goes on"
             print(f"{done} of {self.iter} steps done: {options.folder}{end}")
         return 0

@@ -78,8 +78,9 @@ def spared(folder: Path) -> Iterator[None]:
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError) or isinstance(cause, BrokenPipeError):
             raise
-        _say_once(f"{folder}: logs and previews cannot be written ({cause.strerror or describe(cause)}); "
-                  "the training goes on")  # fmt: skip
+        with contextlib.suppress(OSError):  # the terminal may be a file on that disk
+            _say_once(f"{folder}: logs and previews cannot be written ({cause.strerror or describe(cause)}); "
+                      "the training goes on")  # fmt: skip
 
 
 @cache
