@@ -45,7 +45,7 @@ def served(tiny_model: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def face_clip(tmp_path_factory: pytest.TempPathFactory, portrait: np.ndarray) -> Path:
-    """A face that moves 2 px a frame, with sound, 25 frames in a second."""
+    """A face that moves 2 px a frame, 25 frames in a second."""
     path = tmp_path_factory.mktemp("clip") / "face.mp4"
     with VideoWriter(path, rate=25, preset="ultrafast") as writer:
         for i in range(25):

@@ -159,6 +159,41 @@ def test_cancel_and_going_away_stop_the_work_and_leave_nothing(visit, served, fa
     assert not [name for _, _, names in os.walk(served.context.sessions.root) for name in names if ".part" in name]
 
 
+def test_two_users_at_once_take_turns_and_get_their_own(visit, face_clip, tmp_path, portrait):
+    ours, theirs = visit(locale="en-GB"), visit(locale="en-GB")
+    drop(ours, face_clip)
+    Image.fromarray(portrait[::2, ::2]).save(tmp_path / "photo.png")
+    theirs.get_by_role("tab", name="Pictures").click()
+    theirs.set_input_files("#picture-file input[type=file]", str(tmp_path / "photo.png"))
+    theirs.wait_for_selector("#picture-looks img")
+    theirs.wait_for_selector("#picture-stage .vt-after")
+    ours.click("#video-start")
+    ours.wait_for_selector("#video-progress progress")
+    theirs.click("#picture-start")
+    theirs.wait_for_selector("#picture-result img")
+    ours.wait_for_selector("#video-result video")
+    for page, others, name, address in (
+        (ours, theirs, "face-cartoon.mp4", ours.get_attribute("#video-result .vt-download", "href")),
+        (theirs, ours, "photo.png", theirs.get_attribute("#picture-result .vt-download", "href")),
+    ):
+        page.get_by_role("tab", name="Results").click()
+        assert page.locator(".vt-history > li > a").all_inner_texts() == [name]
+        root = page.url.removesuffix("/en/")
+        assert page.request.get(root + address).status == 200 and others.request.get(root + address).status == 404
+
+
+def test_the_face_region_has_vtoonify_s_sliders(visit, face_clip):
+    page = visit(locale="en-GB")
+    drop(page, face_clip)
+    page.get_by_role("button", name="More settings").first.click()
+    page.get_by_label("The face region alone").first.check()
+    left = page.get_by_role("slider", name="range slider for Left of the eyes")
+    left.focus()
+    left.press("ArrowLeft")
+    page.wait_for_selector("#video-command code:has-text('--placement crop --padding 192 200 200 200')")
+    assert (left.get_attribute("min"), left.get_attribute("max"), left.get_attribute("step")) == ("128", "256", "8")
+
+
 def test_a_phone_in_chinese(visit, tmp_path):
     page = visit(locale="zh-CN", viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
     assert page.url.endswith("/zh/") and page.inner_text("#video-start") == "开始"

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import socket
+import threading
+import time
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ import pytest
 import vtoon.pipeline.stylize
 from vtoon.errors import VtoonError
 from vtoon.web.guard import within
+from vtoon.web.jobs import DONE, WAITING, Job
 from vtoon.web.server import Serving, listen, serving
 from vtoon.web.sessions import COOKIE
 
@@ -41,11 +44,14 @@ def upload(client, path, name=None):
     return client.post("/en/gradio_api/upload", files={"files": (name or path.name, path.read_bytes())})
 
 
-def call(client, target, data, hash_="h1h1h1"):
-    """Press what `target` (an element's id, an event) is bound to, as the page's script does: the last answer."""
+def call(client, target, data=None, hash_="h1h1h1"):
+    """Press what `target` (an element's id, an event) is bound to, as the page's script does: the last answer. Without
+    `data`, with what is chosen at first."""
     config = client.get("/en/config").json()
     ids = {c["props"].get("elem_id"): c["id"] for c in config["components"]}
     (fn,) = [d for d in config["dependencies"] if [ids[target[0]], target[1]] in [list(t) for t in d["targets"]]]
+    chosen = {c["id"]: c["props"].get("value") for c in config["components"]}
+    data = [chosen[id_] for id_ in fn["inputs"]] if data is None else data
     body = {"data": data, "fn_index": fn["id"], "session_hash": hash_, "event_data": None, "trigger_id": None}
     assert client.post("/en/gradio_api/queue/join", json=body).status_code == 200
     with client.stream("GET", "/en/gradio_api/queue/data", params={"session_hash": hash_}) as answer:
@@ -115,6 +121,24 @@ def test_an_upload_of_another_session_cannot_be_opened(served, user, face_clip):
     assert "was not uploaded here" in json.dumps(stolen) and "512" not in json.dumps(stolen)
     mine = json.dumps(call(ours, target, [file_data(path)], "h2h2h2"))
     assert "face.mp4" in mine and "320 × 320 px" in json.loads(mine.replace("\\u00d7", "×")).__repr__()
+
+
+def test_where_a_hundred_wait_the_next_is_told_so_in_the_page(served, user, face_clip, monkeypatch):
+    ours, queue, gate = user(), served.context.queue, threading.Event()
+    (path,) = upload(ours, face_clip).json()
+    assert "face.mp4" in json.dumps(call(ours, ("video-file", "upload"), [file_data(path)]))
+    monkeypatch.setattr(queue, "limit", 100)
+    jobs = [queue.submit(Job("first", lambda job: gate.wait(60) and [face_clip]))]
+    while jobs[0].state == WAITING:
+        time.sleep(0.01)
+    jobs += [queue.submit(Job(str(i % 7), lambda job: [face_clip])) for i in range(100)]
+    told = json.dumps(call(ours, ("video-start", "click")))
+    gate.set()
+    assert "100 works are waiting already" in told
+    end = time.monotonic() + 60
+    while not all(job.over for job in jobs) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert {job.state for job in jobs} == {DONE}
 
 
 def test_a_stranger_without_the_page_can_do_nothing(served, face_clip):

@@ -69,7 +69,7 @@ class Controls:
         sides = ("left", "right", "top", "bottom")
         with gr.Row(visible=False) as around:
             self.padding = [
-                gr.Slider(128, 256, px, step=8, label=self.page.words(f"padding_{side}"), min_width=140)
+                gr.Slider(128, 256, px, step=8, label=self.page.words(f"padding_{side}"), min_width=200)
                 for side, px in zip(sides, PADDING, strict=True)
             ]
         shown = {"inputs": self.placement, "outputs": around}
