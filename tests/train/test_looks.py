@@ -148,9 +148,10 @@ def test_caricature_carries_on_what_the_person_alone_has() -> None:
     wide[17:68] = MEAN[17:68]  # a broad head with ordinary features
     talking[LOWERED > 0, 1] += 0.2 * LOWERED[LOWERED > 0]
     at = [np.float32(row) for row in (MEAN * (1.1, 1.0)).T]
-    for points, least, most in ((MEAN, 0, 0.01), (wide, 0.05, 0.2), (talking, 0, 0.02)):
+    usual, _ = exaggeration(MEAN, 0.8, *at)  # head and eyes a little larger
+    for points, least, most in ((wide, 0.05, 0.2), (talking, -0.02, 0.02)):
         du, _ = exaggeration(points, 0.8, *at)
-        assert least <= -du[15] <= most and least <= du[1] <= most  # pulled from further in: broader
+        assert least <= (usual - du)[15] <= most and least <= (du - usual)[1] <= most  # pulled from further in: broader
 
 
 def test_caricature_changes_little_when_landmarks_tremble() -> None:

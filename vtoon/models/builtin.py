@@ -155,12 +155,13 @@ def hold_tone(drawing: Tensor, skin: Tensor, colour: Tensor, hold: Tensor) -> Te
 
     skin: [N, h, w] in [0, 1], a quarter of the size; colour: the photo's mean over it [N, 3]; hold [N]: 0 leaves all.
     """
-    light = ((luma(drawing) + 1) / 2).clamp(1e-3, 1)
-    drawn = (F.avg_pool2d(light, POOL) * skin).sum((-2, -1)) / (skin.sum((-2, -1)) + 1e-3)
-    own, drawn = (value.clamp(0.05, 0.95) for value in ((luma(colour[:, :, None, None])[:, 0, 0] + 1) / 2, drawn))
+    light = ((luma(drawing) + 1) / 2).clamp(1e-3, 1.0)[:, None]
+    drawn = (F.avg_pool2d(light, POOL)[:, 0] * skin).sum((-2, -1)) / (skin.sum((-2, -1)) + 1e-3)
+    own = (luma(colour[:, :, None, None])[:, 0, 0] + 1) / 2
+    own, drawn = own.clamp(0.05, 0.95), drawn.clamp(0.05, 0.95)
     wanted = own + LIGHTER * (drawn - own).clamp_min(0)
     gamma = 1 + hold * (wanted.log() / torch.maximum(own, drawn).log() - 1).clamp_min(0)
-    return (drawing + 1) * (light ** (gamma[:, None, None] - 1))[:, None] - 1
+    return (drawing + 1) * light ** (gamma[:, None, None, None] - 1) - 1
 
 
 def screen(x: Tensor) -> Tensor:
