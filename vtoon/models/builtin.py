@@ -88,7 +88,8 @@ class BuiltinVToonify(nn.Module):
         tones = face_tones(small, parts) if tones is None else tones
         parts = warp(parts, field / POOL)
         drawing = self.draw(reshaped, parts, look, eye_distance, tones, dtype, net)
-        if (hold := self.holds[look]).any():
+        hold = self.holds[look]
+        if torch.compiler.is_compiling() or hold.any():  # a graph that is traced cannot ask
             drawing = hold_tone(drawing, parts[:, SKIN], tones[:, :3], hold)
         if palette is not None:
             drawing = self.palettes(drawing, palette)
