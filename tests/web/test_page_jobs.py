@@ -214,9 +214,15 @@ def test_only_models_of_the_menu_are_opened(tmp_path, tiny_model):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "mine.safetensors").symlink_to(tiny_model)
     (tmp_path / "secret.safetensors").symlink_to(tiny_model)
+    others = ["checkpoint/vtoonify_d_cartoon/vtoonify_s_d.pt", "models/toon.onnx", "runs/mine/mine.safetensors"]
+    others.append("runs/style/mine/student/mine.safetensors")
+    for name in others:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
     models = Models("cpu", tmp_path)
     mine = str(tmp_path / "checkpoints" / "mine.safetensors")
-    assert models.names() == ["default", "live", mine]
+    assert models.names()[:2] == ["default", "live"]
+    assert set(models.names()[2:]) == {mine, *(str(tmp_path / name) for name in others)}
     assert Menu.of(models.load(mine)).looks == ("cartoon", "comic")
     for name in (str(tmp_path / "secret.safetensors"), "/etc/passwd", ""):
         with pytest.raises(VtoonError, match="not one of the models"):
