@@ -125,9 +125,8 @@ def contact_sheet(
         drawn = close_up(stylizer, photo, faces, **options, detail=layout.detail)
         tiles.append(_tile(drawn, label, layout.tile))
         progress(len(tiles), len(wanted))
-    columns = min(layout.columns, len(tiles))
-    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
-    return grid([tiles[i : i + columns] for i in range(0, len(tiles), columns)])
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % layout.columns)
+    return grid([tiles[i : i + layout.columns] for i in range(0, len(tiles), layout.columns)])
 
 
 def _tile(image: np.ndarray, label: str, side: int) -> np.ndarray:
