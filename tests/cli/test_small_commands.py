@@ -133,8 +133,8 @@ def test_bench(command, tmp_path, make_clip, portrait, tiny_model, monkeypatch):
     assert "wait" not in report["stage_seconds"]
     for name in ("fps", "gflop_256", "gflop_per_frame", "model_of_peak", "rest_of_model", "peak_memory_mb"):
         assert report[name] > 0, name
-    text = command("bench", "--content", clip, "--ckpt", tiny_model, "--device", "cpu").out
-    assert "model / peak" in text and "rest / model" in text and "share of work" in text
+    text = command("bench", "--content", clip, "--ckpt", tiny_model, tiny_model, "--device", "cpu").out
+    assert "model / peak" in text and "rest / model" in text and text.count("share of work") == 2
 
 
 def test_gflop_grows_with_the_area(tiny_model):

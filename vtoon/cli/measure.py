@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ EYES = 96.0  # px; a region's cost does not depend on it
 class Report:
     """What was measured. Seconds are of work, with waiting for another thread left out."""
 
+    model: str  # its file's name
     device: str
     threads: int
     width: int
@@ -33,6 +35,7 @@ class Report:
     frames: int
     faces: int
     seconds: float  # wall clock, reading to finished file
+    cpu_seconds: float  # of the process in that time: does not grow where other programs want the machine, too
     stage_seconds: dict[str, float]
     regions: dict[str, int]  # "width x height" -> how many were drawn, the most frequent first
     gflop_256: float
@@ -82,9 +85,10 @@ def measure(content: Path, ckpt: Path | None, device: str, progress: Progress | 
     """Draw the clip once with the default options, then time the model and the machine alone."""
     info = probe(content)
     stylizer = RecordingStylizer(load(ckpt or "default", device))
-    clock = StageClock()
+    clock, spent = StageClock(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         summary = stylizer.stylize_video(content, Path(folder) / "out.mp4", progress, clock)
+    spent = time.process_time() - spent
     memory = peak_memory_mb(), peak_gpu_memory_mb(stylizer.device)  # before what follows adds to it
     engine = Stylizer.engine(stylizer, StylizeOptions())
     if isinstance(engine.painter, PublishedPainter):  # what is timed shows no face to take a style from
@@ -93,6 +97,7 @@ def measure(content: Path, ckpt: Path | None, device: str, progress: Progress | 
     cost = {size: gflop(engine, size) for size in (*stylizer.drawn, (256, 256))}
     region = max(stylizer.drawn, key=lambda size: stylizer.drawn[size] * cost[size], default=(256, 256))
     return Report(
+        model=Path(ckpt).name if ckpt else "default",
         device=device_name(stylizer.device),
         threads=torch.get_num_threads(),
         width=info.width,
@@ -101,6 +106,7 @@ def measure(content: Path, ckpt: Path | None, device: str, progress: Progress | 
         frames=summary.frames,
         faces=summary.faces,
         seconds=summary.seconds,
+        cpu_seconds=spent,
         stage_seconds={name: seconds for name, seconds in clock.seconds.items() if name != "wait"},
         regions={f"{w}x{h}": n for (h, w), n in stylizer.drawn.most_common()},
         gflop_256=cost[256, 256],

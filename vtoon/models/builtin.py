@@ -112,8 +112,10 @@ class BuiltinVToonify(nn.Module):
     ) -> Tensor:
         """The full drawing of a photo that has its shape already; parts: [N, 8, H / 4, W / 4] in [0, 1]."""
         code, ones = self.codes(look, eye_distance, tones), torch.ones_like(eye_distance)
-        where = F.interpolate(parts, scale_factor=POOL, mode="bilinear")
-        seen = torch.cat([reshaped, screen(reshaped), where], 1)
+        last = torch.channels_last
+        where = F.interpolate(parts.contiguous(memory_format=last), scale_factor=POOL, mode="bilinear")
+        inputs = (reshaped, screen(reshaped), where)
+        seen = torch.cat([part.to(dtype, memory_format=last) for part in inputs], 1)
         ground, detail = self.grounds[look], self.details[look][:, None, None, None]
         small = F.avg_pool2d(reshaped, POOL)
         tinted = torch.einsum("nij,njhw->nihw", ground[:, :, :3], small) + ground[:, :, 3:, None] - detail * small

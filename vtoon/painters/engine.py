@@ -179,7 +179,7 @@ class Engine:
     def _finite(self, x: torch.Tensor, jobs: Sequence[Job]) -> torch.Tensor:
         """What the painter draws; where 16 bits do not hold its numbers, from now on in 32."""
         y = self.painter(x, jobs)
-        if self.painter.dtype is torch.float32 or y.isfinite().all():
+        if self.painter.dtype is torch.float32 or y.sum(dtype=torch.float32).isfinite():
             return y
         log.warning("%s is too narrow for this model: going on with --dtype fp32", self.painter.dtype)
         self.painter.dtype = torch.float32

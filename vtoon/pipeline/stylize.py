@@ -235,7 +235,7 @@ class Stylizer:
             decoded = clock.stage("wait", prefetch(clock.stage("decode", reader)))
             followed = self._followed(decoded, reader, chosen, people)
             tracked = clock.stage("wait", prefetch(clock.stage("track", followed)))
-            drawn = self.render(tracked, placement, engine, n, clock)
+            drawn = clock.stage("wait", prefetch(self.render(tracked, placement, engine, n, clock), depth=2))
             done = clock.stage("steady", steady(drawn, self.flow)) if chosen.steady else drawn
             for picture in prefetch(done):
                 with clock.measure("encode"):
