@@ -75,8 +75,11 @@ def test_few_drawings_are_a_style_of_single_pictures(command, asked, costs, home
 
 def test_without_a_base_one_is_taught_from_nothing(command, asked, costs):
     at = asked.index("--base")
-    names = names_of(command(*asked[:at], *asked[at + 2 :], "--dry_run"))
-    assert names[:4] == ["faces", "base", "drawings", "finetune"]
+    from_nothing = [*asked[:at], *asked[at + 2 :], "--dry_run"]
+    ended = command(*from_nothing)
+    assert names_of(ended)[:4] == ["faces", "base", "drawings", "finetune"]
+    assert "teach a generator from nothing no faces yet" not in ended.out
+    assert "0.1 kimg teach a generator from nothing no faces yet" in command(*from_nothing, "--base_kimg", "0.1").out
 
 
 def test_a_budget_makes_trainings_as_long_as_fits(command, asked, costs):

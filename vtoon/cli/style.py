@@ -30,6 +30,7 @@ PARSING, ENCODER = Path("checkpoint/faceparsing.pth"), Path("checkpoint/encoder.
 ENCODER_SIZE = 1024  # px of the generator whose codes the published encoder tells
 LARGEST_NEW = 256  # px of a generator from nothing, where no size is asked for
 SHOWN = ("special", "single", "student", "clip", "sheet")  # stages whose results a user wants
+FEWEST_KIMG = 20.0  # of a generator from nothing that is worth looking at: blurred faces, at 32 px
 CPU_CHANNELS = 128  # of a generator from nothing on a processor: a quarter of the published width
 
 
@@ -174,6 +175,11 @@ class Make:
             lengths = Lengths(**known)
         manifest.settle(key, asdict(lengths), costs.content() if costs else {})
         say(self._road(facts))
+        if wish.base is None and lengths.base_kimg < FEWEST_KIMG:
+            say(
+                f"note: {lengths.base_kimg:g} kimg teach a generator from nothing no faces yet: all that follows will "
+                f"run, but blurred; give --base a trained one, or a longer --budget (tens of kimg at 64 px)"
+            )
         stages = Planner(wish, facts, lengths, self._folder).plan()
         return stages, table(stages, costs) if costs else []
 
