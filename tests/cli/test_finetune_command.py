@@ -220,7 +220,7 @@ SAMPLES = {
 }
 SAMPLES |= dict.fromkeys(("N", "INT", "1|2", "50..100", "PX [PX ...]"), "2") | {"bgc|scale,xflip,...": "scale,xflip"}
 SAMPLES |= dict.fromkeys(("SHARE", "KIMG", "WEIGHT", "FLOAT", "auto|R1"), "0.5")
-SAMPLES |= dict.fromkeys(("PATH", "CKPT", "CKPT|NAME", "FILE.txt"), "x")
+SAMPLES |= dict.fromkeys(("PATH", "NAME", "CKPT", "CKPT|NAME", "FILE.txt"), "x")
 
 
 @pytest.mark.parametrize("name", ["dataset", "finetune"])
