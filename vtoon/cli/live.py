@@ -19,6 +19,7 @@ from vtoon.errors import VtoonError
 if TYPE_CHECKING:
     from vtoon.live.loop import Live as Loop
     from vtoon.live.loop import Stats
+    from vtoon.pipeline.stylize import Stylizer
 
 SAID_EVERY = 2.0  # s
 KEYS = "style NAME | degree 0..1 | skip X,Y | colours | mirror | before | snapshot | quit"
@@ -77,7 +78,7 @@ class Live:
         drawing = {"faces": self.drawing.faces, "detail": self.drawing.detail, "steady": self.drawing.steady}
         chosen = {"style": self.style, "style_degree": self.style_degree, "color_transfer": self.color_transfer}
         options = StylizeOptions(**chosen, placement=self.placement, **drawing)
-        stylizer = load(self.ckpt or self._built_in(), self.drawing.device)
+        stylizer = load(self.ckpt, self.drawing.device) if self.ckpt else self._built_in()
         stylizer.settled(options)
         say = (lambda line: None) if self.messages.quiet else lambda line: say_error(line, "note")
         loop, stopped = Loop(stylizer, Wish(options, self.mirror), self.fps, say), threading.Event()
@@ -85,12 +86,13 @@ class Live:
         sinks = [open_sink(name, self.fps, self.overwrite, keys) for name in self.output]
         self._watch(loop, loop.run(self.source, sinks, self.seconds), stopped)
 
-    def _built_in(self) -> str:
+    def _built_in(self) -> Stylizer:
         """The quick model where it draws the style that is asked for; a number is meant as `vtoon styles` has it."""
-        from vtoon.weights.checkpoint import LIVE_CHECKPOINT, load_checkpoint
+        from vtoon.pipeline.stylize import load
 
-        quick = [style.name for style in load_checkpoint(LIVE_CHECKPOINT).bank.styles]
-        return "live" if self.style is None or self.style in quick else "default"
+        quick = load("live", self.drawing.device)
+        known = self.style is None or self.style in [style.name for style in quick.styles]
+        return quick if known else load("default", self.drawing.device)
 
     def _watch(self, loop: Loop, stats: object, stopped: threading.Event) -> None:
         last, said = None, time.monotonic()

@@ -82,7 +82,7 @@ class BuiltinPainter(Painter):
     def _exaggerated(self, x: Tensor, jobs: Sequence[Job]) -> Tensor:
         """[N, 2, H / 8, W / 8] px: what tells each face from others, carried further."""
         shape = x.shape[2] // CELL, x.shape[3] // CELL
-        small = [[face.moved(1 / CELL, (0.5 / CELL - 0.5,) * 2) for face in job.faces] for job in jobs]
+        small = [[face.resized(1 / CELL) for face in job.faces] for job in jobs]
         fields = [sum(exaggerated(face, shape, self.traits) for face in faces) for faces in small]
         return x.new_tensor(np.stack(fields)).permute(0, 3, 1, 2) * CELL
 

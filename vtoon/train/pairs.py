@@ -88,7 +88,7 @@ def find_face(detector: FaceDetector, image: np.ndarray) -> Landmarks | None:
     faces = detector.detect(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC))
     if not faces or faces[0].eye_distance < LEAST_EYES:
         return None
-    return faces[0].moved(1 / factor, (0.5 / factor - 0.5,) * 2)  # between the centres of pixels
+    return faces[0].resized(1 / factor)
 
 
 class SheetMaker:
