@@ -6,6 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ SHARPENING = 2.5  # of a face that is drawn at twice its size or more
 class BuiltinPainter(Painter):
     """The built-in kind of model with one style at one degree."""
 
-    rounding, bytes_per_pixel = True, SMALL_BYTES
+    rounding, bytes_per_pixel, parallel = True, SMALL_BYTES, True
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class BuiltinPainter(Painter):
         self.traits = float(model.traits[self.look])
         self.grading = Grading.of(model.palettes, self.palette, self.degree)
         self._kept: OrderedDict[int, _Kept] = OrderedDict()  # by track, the latest last
+        self._keeping = Lock()
 
     def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
         """Jobs with the tones of their face; without `steady` each frame's own are measured as it is drawn."""
@@ -88,13 +90,14 @@ class BuiltinPainter(Painter):
 
     def _baked(self, look: Tensor, eyes: Tensor, tones: Tensor, track: int) -> VToonify:
         """The network for this face's size and light, kept until they have changed by more than can be seen."""
-        kept = self._kept.pop(track, None)
-        if kept is None or not kept.suits(eyes, tones):
-            kept = _Kept(eyes, tones, self.model.baked(look, eyes, tones))
-        self._kept[track] = kept
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        return kept.net
+        with self._keeping:
+            kept = self._kept.pop(track, None)
+            if kept is None or not kept.suits(eyes, tones):
+                kept = _Kept(eyes, tones, self.model.baked(look, eyes, tones))
+            self._kept[track] = kept
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+            return kept.net
 
 
 @dataclass(frozen=True)

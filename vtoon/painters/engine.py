@@ -20,6 +20,7 @@ from vtoon.types import Landmarks
 
 log = logging.getLogger("vtoon")
 CPU_BATCH_PIXELS = 256 * 256  # a larger CPU batch only costs memory
+ABREAST = 4  # frames, at most, that a CPU draws at the same time: each takes memory of its own
 # Besides PyTorch's own error, of which cuDNN, cuBLAS and the CPU's allocator know nothing.
 OUT_OF_MEMORY = ("ALLOC_FAILED", "out of memory", "can't allocate memory")
 SMALLER = "lower --detail or --padding, or take --placement paste"
@@ -81,6 +82,7 @@ class Painter(Protocol):
     bytes_per_pixel: int  # of memory, for each pixel of a region while it is drawn
     dtype: torch.dtype = torch.float32  # of the network that draws
     grading: Grading | None = None  # of what is not drawn
+    parallel: bool = False  # whether it may be called by several threads at once
 
     def prepare(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
         """What has to be known of the regions of many frames; a bounded number of frames behind."""
@@ -145,6 +147,19 @@ class Engine:
                 f"memory are free; {SMALLER}"
             )
         self._fitting = height * width
+
+    @property
+    def abreast(self) -> int:
+        """How many frames of a video to draw at the same time, 1 or more. A CPU's cores draw a frame each: sharing one,
+        they would wait for the slowest of them after every layer, and small layers are too short to be shared."""
+        able = self.painter.parallel and self.device.type == "cpu"
+        return min(ABREAST, torch.get_num_threads()) if able else 1
+
+    def room(self, jobs: Sequence[Job]) -> int:
+        """For how many frames with such regions half of the free memory is enough, 1 or more."""
+        pixels = sum(job.image.shape[0] * job.image.shape[1] for job in jobs)
+        need = max(1, pixels * self.painter.bytes_per_pixel)
+        return max(1, free_bytes(self.device) // 2 // need)
 
     @torch.inference_mode()
     def _run(self, jobs: Sequence[Job]) -> list[np.ndarray]:

@@ -25,6 +25,7 @@ from vtoon.painters.published import Companions, PublishedModel, PublishedPainte
 from vtoon.pipeline.people import People, Place, frame_of, meet
 from vtoon.pipeline.placement import Crop, Full, PassThrough, Paste, Placement, Region, wanted_eyes
 from vtoon.system.clock import StageClock
+from vtoon.system.pool import side_by_side
 from vtoon.system.stream import batched, prefetch
 from vtoon.types import Frame, Landmarks, Rendered, Style, TrackedFace, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter
@@ -235,7 +236,8 @@ class Stylizer:
             decoded = clock.stage("wait", prefetch(clock.stage("decode", reader)))
             followed = self._followed(decoded, reader, chosen, people)
             tracked = clock.stage("wait", prefetch(clock.stage("track", followed)))
-            drawn = clock.stage("wait", prefetch(self.render(tracked, placement, engine, n, clock), depth=2))
+            drawn = self.render(tracked, placement, engine, n, clock, engine.abreast)
+            drawn = clock.stage("wait", prefetch(drawn, depth=2))
             done = clock.stage("steady", steady(drawn, self.flow)) if chosen.steady else drawn
             for picture in prefetch(done):
                 with clock.measure("encode"):
@@ -264,8 +266,10 @@ class Stylizer:
         engine: Engine,
         frames_at_once: int,
         clock: StageClock | None = None,
+        abreast: int = 1,
     ) -> Iterator[Rendered]:
-        """Regions of several frames share a batch on the device; then each goes back to its place."""
+        """Regions of several frames share a batch on the device; then each goes back to its place. `abreast`: batches
+        that are drawn at the same time; with more than one, a frame comes when later ones have been asked for."""
         clock = clock or StageClock()
         waiting: deque[tuple[TrackedFrame, list[Region]]] = deque()  # the painter may look some frames ahead
 
@@ -278,11 +282,16 @@ class Stylizer:
                     engine.check(*job.image.shape[:2])  # before anything is prepared
                 yield jobs
 
-        prepared = clock.stage("prepare", engine.painter.prepare(cut_out()))
-        for group in batched(prepared, frames_at_once):
+        def draw(group: list[list[Job]]) -> tuple[int, Iterator[np.ndarray]]:
             with clock.measure("model"):
-                toons = iter(engine.draw(list(chain.from_iterable(group))))
-            for _ in group:
+                return len(group), iter(engine.draw(list(chain.from_iterable(group))))
+
+        def room(group: list[list[Job]]) -> int:
+            return engine.room(list(chain.from_iterable(group)))
+
+        prepared = clock.stage("prepare", engine.painter.prepare(cut_out()))
+        for count, toons in side_by_side(draw, batched(prepared, frames_at_once), abreast, room):
+            for _ in range(count):
                 frame, regions = waiting.popleft()
                 with clock.measure("paste"):
                     result = placement.compose(frame, regions, [next(toons) for _ in regions], engine.painter.grade)

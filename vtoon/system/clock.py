@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from threading import local
+from threading import Lock, local
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ class StageClock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
-        self._thread = local()
+        self._thread, self._lock = local(), Lock()
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
@@ -28,7 +28,8 @@ class StageClock:
             yield
         finally:
             spent = time.perf_counter() - started
-            self.seconds[name] += spent - self._thread.inner
+            with self._lock:
+                self.seconds[name] += spent - self._thread.inner
             self._thread.inner = outer + spent
 
     def stage(self, name: str, items: Iterable[T]) -> Iterator[T]:
