@@ -30,8 +30,18 @@ SMALL = VToonifyConfig(
     kernel_bank=8,
     channels={4: 4, 8: 4, 16: 4, 32: 96, 64: 80, 128: 48, 256: 16},
 )
-# For one style on a machine that has little: 2.0 GFLOP at 256x256, 1.8 MB.
-LIVE = replace(SMALL, kernel_bank=4, channels={4: 4, 8: 4, 16: 4, 32: 48, 64: 32, 128: 16, 256: 8})
+# For one style on a machine that has little: 1.5 GFLOP at 256x256, 1.9 MB. It sees and draws squares of 2x2 pixels:
+# features of the whole size are so many that the few channels they may have leave a processor half idle.
+LIVE = replace(
+    SMALL,
+    in_size=128,
+    out_size=128,
+    in_channels=4 * 4 + len(PARTS),
+    out_channels=4 * 3,
+    stem_channels=16,
+    kernel_bank=4,
+    channels={4: 4, 8: 4, 16: 4, 32: 48, 64: 32, 128: 16},
+)
 LIGHTER = 0.3  # of what skin was drawn lighter than it is remains, where its tone is held
 PITCH = 8  # px: the printer's screen repeats with the encoder's stride, so that the network can keep in step with it
 
@@ -113,19 +123,21 @@ class BuiltinVToonify(nn.Module):
         """The full drawing of a photo that has its shape already; parts: [N, 8, H / 4, W / 4] in [0, 1]."""
         code, ones = self.codes(look, eye_distance, tones), torch.ones_like(eye_distance)
         last = torch.channels_last
-        where = F.interpolate(parts.contiguous(memory_format=last), scale_factor=POOL, mode="bilinear")
-        inputs = (reshaped, screen(reshaped), where)
+        fold = self.net.config.fold
+        where = F.interpolate(parts.contiguous(memory_format=last), scale_factor=POOL // fold, mode="bilinear")
+        inputs = (*(F.pixel_unshuffle(part, fold) for part in (reshaped, screen(reshaped))), where)
         seen = torch.cat([part.to(dtype, memory_format=last) for part in inputs], 1)
         ground, detail = self.grounds[look], self.details[look][:, None, None, None]
         small = F.avg_pool2d(reshaped, POOL)
         tinted = torch.einsum("nij,njhw->nihw", ground[:, :, :3], small) + ground[:, :, 3:, None] - detail * small
+        tinted = tinted.contiguous(memory_format=last)  # as all that is added to it: layouts that differ take longer
         soft = F.interpolate(tinted, scale_factor=POOL, mode="bilinear") + detail * reshaped
         if net is None:
             alone = len(code) == 1 and not torch.is_grad_enabled()  # one style: plain convolutions are faster
             net = bake(self.net, code, ones) if alone else self.net
         with arithmetic(seen.device, dtype):
             drawn = net(seen, code, ones)
-        return soft + drawn.float()
+        return soft + F.pixel_shuffle(drawn.float(), fold)
 
     def baked(self, look: Tensor, eye_distance: Tensor, tones: Tensor) -> VToonify:
         """The network that draws, for one face's look [1], size [1, 1] px and tones [1, 7]: `forward` bakes one for

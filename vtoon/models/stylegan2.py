@@ -65,10 +65,10 @@ class StyledConv(nn.Module):
 class ToRGB(nn.Module):
     """Features to RGB, added to the upsampled RGB of the resolution below."""
 
-    def __init__(self, in_channels: int, style_dim: int, upsample: bool = True) -> None:
+    def __init__(self, in_channels: int, style_dim: int, upsample: bool = True, out_channels: int = 3) -> None:
         super().__init__()
-        self.conv = ModulatedConv2d(in_channels, 3, 1, style_dim, demodulate=False)
-        self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
+        self.conv = ModulatedConv2d(in_channels, out_channels, 1, style_dim, demodulate=False)
+        self.bias = nn.Parameter(torch.zeros(1, out_channels, 1, 1))
         if upsample:
             self.upsample = Upsample()
 
@@ -87,7 +87,9 @@ class Generator(nn.Module):
         mapping_layers: int = 8,
         channels: Mapping[int, int] | None = None,
         banks: Mapping[int, int] | None = None,
+        out_channels: int = 3,
     ) -> None:
+        """`out_channels`: of the picture; more where a pixel stands for a square of them."""
         super().__init__()
         channels = channels or published_channels()
         self.size, self.style_dim, self.mapping_layers = size, style_dim, mapping_layers
@@ -97,7 +99,7 @@ class Generator(nn.Module):
         self.style = nn.Sequential(PixelNorm(), *mapping)
         self.input = ConstantInput(channels[4])
         self.conv1 = StyledConv(channels[4], channels[4], style_dim)
-        self.to_rgb1 = ToRGB(channels[4], style_dim, upsample=False)
+        self.to_rgb1 = ToRGB(channels[4], style_dim, upsample=False, out_channels=out_channels)
         self.convs, self.to_rgbs, self.noises = nn.ModuleList(), nn.ModuleList(), nn.Module()
         self.noises.register_buffer("noise_0", torch.randn(1, 1, 4, 4))
         for level in range(3, int(math.log2(size)) + 1):
@@ -105,7 +107,7 @@ class Generator(nn.Module):
             bank = (banks or {}).get(2**level, 0)
             self.convs.append(StyledConv(below, here, style_dim, upsample=True, bank=bank))
             self.convs.append(StyledConv(here, here, style_dim, bank=bank))
-            self.to_rgbs.append(ToRGB(here, style_dim))
+            self.to_rgbs.append(ToRGB(here, style_dim, out_channels=out_channels))
             for index in (2 * level - 5, 2 * level - 4):
                 self.noises.register_buffer(f"noise_{index}", torch.randn(1, 1, 2**level, 2**level))
 

@@ -29,6 +29,7 @@ _ALLOWED = {  # whole numbers, lowest and highest: what a file asks for beyond t
     "in_size": (BOTTLENECK, 4096),
     "out_size": (BOTTLENECK, 4096),
     "in_channels": (1, _WIDEST),
+    "out_channels": (3, 48),
     "style_dim": (1, _WIDEST),
     "mapping_layers": (0, 64),
     "stem_channels": (1, _WIDEST),
@@ -56,6 +57,7 @@ class VToonifyConfig:
     in_size: int = 256  # px, nominal: any multiple of 8 works
     out_size: int = 1024
     in_channels: int = 22  # RGB and 19 parsing logits; 3 without a parsing network
+    out_channels: int = 3  # of the picture: 3 for each pixel of a square that is drawn as one; not with dualstylegan
     style_dim: int = 512
     mapping_layers: int = 8
     stem_channels: int = 32
@@ -69,6 +71,10 @@ class VToonifyConfig:
             raise ValueError(f"backbone is {self.backbone!r}; it must be 'dualstylegan' or 'toonify'")
         for name, (low, high) in _ALLOWED.items():
             _check(name, getattr(self, name), low, high)
+        if self.out_channels != 3 * math.isqrt(self.out_channels // 3) ** 2:
+            raise ValueError(f"out_channels is {self.out_channels}; it must be 3, 12, 27 or 48")
+        if self.out_channels != 3 and self.backbone == "dualstylegan":
+            raise ValueError(f"out_channels is {self.out_channels}; a DualStyleGAN draws 3")
         for name in ("in_size", "out_size"):
             if getattr(self, name).bit_count() != 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be a power of two")
@@ -84,6 +90,11 @@ class VToonifyConfig:
     def num_latents(self) -> int:
         """Rows of a style code."""
         return 2 * int(math.log2(self.out_size)) - 2
+
+    @property
+    def fold(self) -> int:
+        """Side, px, of the square that is drawn as one pixel."""
+        return math.isqrt(self.out_channels // 3)
 
     @property
     def upscale(self) -> int:
@@ -138,7 +149,8 @@ class VToonify(nn.Module):
             self.generator = DualStyleGAN(config.out_size, config.style_dim, config.mapping_layers, c, extrinsic)
         else:
             banks = {r: config.kernel_bank for r in c if r > BOTTLENECK}  # the layers below never run
-            self.generator = Generator(config.out_size, config.style_dim, config.mapping_layers, c, banks)
+            shape = config.out_size, config.style_dim, config.mapping_layers, c, banks, config.out_channels
+            self.generator = Generator(*shape)
         levels = [2**k for k in range(int(math.log2(config.in_size)), int(math.log2(BOTTLENECK)) - 1, -1)]
         self.encoder = self._build_encoder(config, levels)
         fused = levels[::-1]  # 32 px first
@@ -146,7 +158,8 @@ class VToonify(nn.Module):
         # between the last two convolutions, into the features only.
         self.fuses_last = config.out_size == config.in_size
         skipped = fused[:-1] if self.fuses_last else fused
-        self.fusion_skip = nn.ModuleList(nn.Conv2d(c[r] + 3, 3, 3, padding=1) for r in skipped)
+        rgb = config.out_channels
+        self.fusion_skip = nn.ModuleList(nn.Conv2d(c[r] + rgb, rgb, 3, padding=1) for r in skipped)
         if dual:
             self.fusion_out = nn.ModuleList(Fusion(c[r]) for r in fused)
             self.res = nn.ModuleList(
@@ -170,7 +183,7 @@ class VToonify(nn.Module):
             down = nn.Conv2d(c[above], c[here], 3, stride=2, padding=1)
             encoder.append(nn.Sequential(down, act(), nn.Conv2d(c[here], c[here], 3, padding=1), act()))
         encoder.append(nn.ModuleList(ResBlock(c[BOTTLENECK]) for _ in range(NUM_STRUCTURE_LAYERS - 1)))
-        encoder.append(nn.Conv2d(c[BOTTLENECK], 3, 1))
+        encoder.append(nn.Conv2d(c[BOTTLENECK], config.out_channels, 1))
         return encoder
 
     def _init_new_layers(self) -> None:
@@ -274,7 +287,7 @@ class VToonify(nn.Module):
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
         """x: [N, in_channels, H, W], RGB in [-1, 1] (then logits / 16); style: W+ [N, L, D]; degree: [N, 1] in [0, 1].
 
-        Returns RGB [N, 3, H * upscale, W * upscale], about [-1, 1], and with `return_masks` the fusion masks too.
+        Returns RGB [N, out_channels, H * upscale, W * upscale], about [-1, 1], and with `return_masks` the fusion masks too.
         """
         dual, masks = self.config.backbone == "dualstylegan", []
         degree = x.new_full((x.shape[0], 1), 0.5) if degree is None else degree
