@@ -10,6 +10,7 @@ from vtoon.chain.wish import FEW, MANY, Wish
 
 VTOONIFY_BATCH, STUDENT_BATCH, DUAL_BATCH = 4, 8, 4
 SNAPSHOTS = 8  # of a fine-tuning, to pick from
+WARM_UP = 30.0  # kimg before a base from nothing meets its discriminator, and at most as many as after it
 GENERATED = 200  # faces for the student, where there are no photos
 KEPT_ROWS = 3  # of a latent, up to 8 px: pose and the head's outline stay the photo's with --blend strokes
 LEAST_FACE = 64  # px: smaller squares are left out of the alignment
@@ -93,6 +94,7 @@ class Planner:
         command = ["finetune", "--data", faces, "--resume", "none", "--size", self.facts.size, "-o", out]
         command += ["--kimg", f"{self.lengths.base_kimg:g}", "--batch", wish.batch, "--mirror", "--metrics", "none"]
         command += ["--most_channels", wish.most_channels] if wish.most_channels else []
+        command += ["--warm_up", f"{min(WARM_UP, self.lengths.base_kimg):g}"]
         final = out / snapshot(self.lengths.base_kimg, wish.batch)
         work = (Work("base", 1000 * self.lengths.base_kimg),)
         command += [*self._snaps(self.lengths.base_kimg, 2), *self._machine()]
