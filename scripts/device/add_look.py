@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=130, help="sheets that the look draws")
     parser.add_argument("--share", type=float, default=1.0, help="of the way from the mixture to what was learned")
     parser.add_argument("--hold", nargs="*", default=[], metavar="LOOK", help="looks that hold the skin's own tone")
+    parser.add_argument("--eyes", nargs="*", default=[], metavar="LOOK", help="looks whose eyes are painted anew")
     parser.add_argument("--perc_loss", type=float, default=0.3)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("runs/default"), help="sheets and drawings")
@@ -55,8 +56,9 @@ def main() -> None:
                      embedding(args.data) if args.perc_loss else None, lambda step: about, args.share)  # fmt: skip
     for model in (recipe.model, recipe.ema.module):
         model.traits[-1] = SHAPES[args.look].traits
-        for name in args.hold:
-            model.holds[model.codes.names.index(name)] = 1.0
+        for flags, names in ((model.holds, args.hold), (model.eyes, args.eyes)):
+            for name in names:
+                flags[model.codes.names.index(name)] = 1.0
     fit(recipe, TrainOptions(args.out, args.steps, preview_every=50, save_every=25))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -42,6 +42,7 @@ LIVE = replace(
     kernel_bank=4,
     channels={4: 4, 8: 4, 16: 4, 32: 48, 64: 32, 128: 16},
 )
+Finish = Callable[[Tensor, Tensor, Tensor], Tensor]  # drawing, photo in its shape [N, 3, H, W], field -> drawing
 LIGHTER = 0.3  # of what skin was drawn lighter than it is remains, where its tone is held
 PITCH = 8  # px: the printer's screen repeats with the encoder's stride, so that the network can keep in step with it
 
@@ -70,6 +71,7 @@ class BuiltinVToonify(nn.Module):
         self.details = nn.Parameter(torch.zeros(len(looks)))  # how much of the photo's fine detail each look keeps
         self.register_buffer("holds", torch.zeros(len(looks)))  # whether a look holds the skin's own tone
         self.register_buffer("traits", torch.zeros(len(looks)))  # how far beyond the mean face it goes; needs landmarks
+        self.register_buffer("eyes", torch.zeros(len(looks)))  # whether its eyes are painted anew; needs landmarks
 
     def forward(
         self,
@@ -82,10 +84,12 @@ class BuiltinVToonify(nn.Module):
         tones: Tensor | None = None,
         field: Tensor | None = None,
         net: VToonify | None = None,
+        finish: Finish | None = None,
     ) -> Tensor:
         """x: [N, 3, H, W] in [-1, 1]; look, palette: long [N], no palette: the drawing's own colours; degree [N, 1] in
         [0, 1]; eye_distance [N, 1] px; `dtype` of the network that draws; tones: [N, 7], see `face_tones`, measured on
-        x where None; field: [N, 2, h, w] px, the backward map at degree 1, the look's own where None; net: see `baked`.
+        x where None; field: [N, 2, h, w] px, the backward map at degree 1, the look's own where None; net: see `baked`;
+        finish: what is done to the full drawing before its palette.
         Returns float32 [N, 3, H, W], about [-1, 1].
         """
         small = F.avg_pool2d(x, POOL)
@@ -101,6 +105,8 @@ class BuiltinVToonify(nn.Module):
         hold = self.holds[look]
         if torch.compiler.is_compiling() or hold.any():  # a graph that is traced cannot ask
             drawing = hold_tone(drawing, parts[:, SKIN], tones[:, :3], hold)
+        if finish is not None:
+            drawing = finish(drawing, reshaped, field)
         if palette is not None:
             drawing = self.palettes(drawing, palette)
         return torch.lerp(reshaped, drawing, degree[:, :, None, None])
@@ -160,8 +166,9 @@ class BuiltinVToonify(nn.Module):
         self.face.load_state_dict(state)
         self.grounds.copy_(other.grounds[rows])
         self.details.copy_(other.details[rows])
-        self.holds.copy_(other.holds[rows])
-        self.traits.copy_(other.traits[rows])
+        known = torch.tensor([float(name in other.codes.names) for name in self.codes.names])
+        for name in ("holds", "traits", "eyes"):
+            getattr(self, name).copy_(getattr(other, name)[rows].cpu() * known)
 
 
 def hold_tone(drawing: Tensor, skin: Tensor, colour: Tensor, hold: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ TONES = 7
 POOL = 4  # the face is seen, and its parts are told, at a quarter of its size
 CELL = 8  # px of the photo for each value of a field
 CHANNELS = (16, 24, 48)  # at 1/8, 1/16 and 1/32
+DEPTH = 2 ** len(CHANNELS)  # px of its input for one of its coarsest
 DILATIONS = (1, 2, 4, 1)
 ZOOM_CENTRE = 96.0  # px between the eyes of a face of middle size
 SHARPNESS = 12.0  # of the soft minimum and maximum of a tone
@@ -56,7 +57,10 @@ class FaceNet(nn.Module):
         Returns the fields [N, looks, 2, H / 2, W / 2] (rounded up), (dx, dy) of each look's backward map at degree 1 in
         eye distances, and the logits of the parts [N, 8, H, W].
         """
-        x = torch.cat([x, zoom_of(eye_distance)[:, :, None, None].expand(-1, 1, *x.shape[-2:])], 1)
+        height, width = x.shape[-2:]
+        x = torch.cat([x, zoom_of(eye_distance)[:, :, None, None].expand(-1, 1, height, width)], 1)
+        # Of a side that cannot be halved three times, what is enlarged again would not lie over what it came from.
+        x = F.pad(x, (0, -width % DEPTH, 0, -height % DEPTH), mode="replicate")
         fine = self.down1(x)
         middle = self.down2(fine)
         out = self.down3(middle)
@@ -65,7 +69,8 @@ class FaceNet(nn.Module):
         out = self.up2(torch.cat([_resized(out, middle), middle], 1))
         out = self.up1(torch.cat([_resized(out, fine), fine], 1))
         parts = self.parts(self.up0(torch.cat([_resized(out, x), x], 1)))
-        return self.fields(out).unflatten(1, (-1, 2)), parts
+        fields = self.fields(out)[..., : -(-height // 2), : -(-width // 2)]
+        return fields.unflatten(1, (-1, 2)), parts[..., :height, :width]
 
 
 def face_tones(x: Tensor, parts: Tensor) -> Tensor:

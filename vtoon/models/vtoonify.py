@@ -287,7 +287,8 @@ class VToonify(nn.Module):
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
         """x: [N, in_channels, H, W], RGB in [-1, 1] (then logits / 16); style: W+ [N, L, D]; degree: [N, 1] in [0, 1].
 
-        Returns RGB [N, out_channels, H * upscale, W * upscale], about [-1, 1], and with `return_masks` the fusion masks too.
+        Returns RGB [N, out_channels, H * upscale, W * upscale], about [-1, 1], and with `return_masks` the
+        fusion masks too.
         """
         dual, masks = self.config.backbone == "dualstylegan", []
         degree = x.new_full((x.shape[0], 1), 0.5) if degree is None else degree

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,12 +24,14 @@ from vtoon.models.vtoonify import VToonify
 from vtoon.ops import channels_last_
 from vtoon.painters.engine import Job, Painter
 from vtoon.painters.grading import Grading
+from vtoon.painters.living_eyes import EyeLight, Portrait, around_eyes, redraw_eyes
 from vtoon.painters.tones import SteadyTones
-from vtoon.types import Style
+from vtoon.types import Landmarks, Style
 
 SMALL_BYTES = 1000  # for each pixel drawn by the small model: about 900 were measured
 KEPT = 4  # networks that are baked for a face
 SAME_SIZE, SAME_TONE = 0.01, 1 / 128  # share of the face's size, and of [-1, 1]: a level: less is not seen
+CARRIED = 6  # steps in which a warped point is found; each leaves a third of the error
 SHARPENING = 2.5  # of a face that is drawn at twice its size or more
 
 
@@ -51,6 +55,7 @@ class BuiltinPainter(Painter):
         self.look = model.codes.names.index(style.look)
         self.palette = model.palettes.names.index(style.palette) if color_transfer else None
         self.traits = float(model.traits[self.look])
+        self.eyes = bool(model.eyes[self.look])
         self.grading = Grading.of(model.palettes, self.palette, self.degree)
         self._kept: OrderedDict[int, _Kept] = OrderedDict()  # by track, the latest last
         self._keeping = Lock()
@@ -60,13 +65,18 @@ class BuiltinPainter(Painter):
         return self._metered(frames) if self.steady else frames
 
     def _metered(self, frames: Iterator[list[Job]]) -> Iterator[list[Job]]:
-        tones = SteadyTones()
+        tones, lights = SteadyTones(), SteadyTones()
         for jobs in frames:
-            yield [replace(job, tones=self._followed(job, tones)) for job in jobs]
+            followed = [replace(job, tones=self._followed(job, tones, self._measured)) for job in jobs]
+            if self.eyes:
+                followed = [replace(job, eye_light=self._followed(job, lights, _eye_light)) if job.faces else job
+                            for job in followed]  # fmt: skip
+            yield followed
 
-    def _followed(self, job: Job, tones: SteadyTones) -> Tensor:
-        measured = self._measured(job) if tones.due(job.track, job.cut) else None
-        return tones.after(measured, job.track, job.cut)
+    @staticmethod
+    def _followed(job: Job, past: SteadyTones, measure: Callable[[Job], Tensor]) -> Tensor:
+        measured = measure(job) if past.due(job.track, job.cut) else None
+        return past.after(measured, job.track, job.cut)
 
     @torch.inference_mode()
     def _measured(self, job: Job) -> Tensor:
@@ -79,7 +89,9 @@ class BuiltinPainter(Painter):
         tones = torch.stack([job.tones for job in jobs]) if self.steady else None
         field = self._exaggerated(x, jobs) if self.traits and all(job.faces for job in jobs) else None
         net = self._baked(look, eyes, tones, jobs[0].track) if self.steady and len(jobs) == 1 else None
-        return self.model(sharpened(x, jobs, self.degree), look, palette, degree, eyes, self.dtype, tones, field, net)
+        finish = partial(self._alive, jobs) if self.eyes and any(job.faces for job in jobs) else None
+        x = sharpened(x, jobs, self.degree)
+        return self.model(x, look, palette, degree, eyes, self.dtype, tones, field, net, finish)
 
     def _exaggerated(self, x: Tensor, jobs: Sequence[Job]) -> Tensor:
         """[N, 2, H / 8, W / 8] px: what tells each face from others, carried further."""
@@ -87,6 +99,18 @@ class BuiltinPainter(Painter):
         small = [[face.resized(1 / CELL) for face in job.faces] for job in jobs]
         fields = [sum(exaggerated(face, shape, self.traits) for face in faces) for faces in small]
         return x.new_tensor(np.stack(fields)).permute(0, 3, 1, 2) * CELL
+
+    @staticmethod
+    def _alive(jobs: Sequence[Job], drawing: Tensor, photo: Tensor, field: Tensor) -> Tensor:
+        """The drawing with its eyes painted anew: of all that is drawn small, a network draws them the least well."""
+        for i, job in enumerate(jobs):
+            where = field[i].float().cpu().numpy()
+            for k, face in enumerate(job.faces):
+                steadied = job.eye_light is not None and k == 0
+                light = EyeLight.from_numbers(job.eye_light.cpu().numpy()) if steadied else _light_of(job, face)
+                points = carried(face.points, where, drawing.shape[2:])
+                _paint_eyes(drawing[i], photo[i], Landmarks(points), light)
+        return drawing
 
     def _baked(self, look: Tensor, eyes: Tensor, tones: Tensor, track: int) -> VToonify:
         """The network for this face's size and light, kept until they have changed by more than can be seen."""
@@ -112,6 +136,40 @@ class _Kept:
         """Whether it draws a face of this size and light, too."""
         sizes = (eyes / self.eyes).log().abs() < SAME_SIZE
         return bool(sizes) and bool((tones - self.tones).abs().max() < SAME_TONE)
+
+
+def carried(points: np.ndarray, field: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Where a backward map [2, h, w] px brings points [n, 2] px of a picture of `size` (H, W): with
+    out(p) = in(p + field(p)), a point q of it lies at p = q - field(p)."""
+    scale = np.array(field.shape[:0:-1]) / (size[1], size[0])
+    places = points
+    for _ in range(CARRIED):
+        at = ((places + 0.5) * scale - 0.5).astype(np.float32)[None]
+        offsets = [cv2.remap(part, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+                   for part in field]  # fmt: skip
+        places = points - np.stack(offsets, 1)
+    return places
+
+
+def _eye_light(job: Job) -> Tensor:
+    return torch.from_numpy(_light_of(job, job.faces[0]).numbers)
+
+
+def _light_of(job: Job, face: Landmarks) -> EyeLight:
+    return EyeLight.of(Portrait(job.image, face))
+
+
+def _paint_eyes(drawing: Tensor, photo: Tensor, landmarks: Landmarks, light: EyeLight) -> None:
+    """In place; both [3, H, W] in [-1, 1]."""
+    box = around_eyes(landmarks, drawing.shape[1:])
+    if box is None:
+        return
+    rows, columns = box
+    parts = [part[:, rows, columns].float().add(1).mul(0.5).clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+             for part in (drawing, photo)]  # fmt: skip
+    here = Portrait(parts[1], Landmarks(landmarks.points - (columns.start, rows.start)))
+    painted = torch.from_numpy(redraw_eyes(parts[0], here, light)).to(drawing).permute(2, 0, 1)
+    drawing[:, rows, columns] = painted * 2 - 1
 
 
 def sharpened(x: Tensor, jobs: Sequence[Job], degree: float) -> Tensor:

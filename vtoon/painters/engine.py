@@ -38,6 +38,7 @@ class Job:
     middle: tuple[float, float] | None = None  # of the eyes, px in it; None: the biggest face is the one
     parsing: torch.Tensor | None = None  # [19, h, w] logits, where they were smoothed over time already
     tones: torch.Tensor | None = None  # [7], the same; see `face_tones`
+    eye_light: torch.Tensor | None = None  # [6], of the first of its faces, the same; see `EyeLight`
     faces: tuple[Landmarks, ...] = ()  # in it, px, as far as they are known
 
 

@@ -92,7 +92,7 @@ def load_checkpoint(path: str | os.PathLike = DEFAULT_CHECKPOINT) -> Checkpoint:
         looks, palettes = _names(metadata, "looks"), _names(metadata, "palettes")
         config = VToonifyConfig(**_content(metadata, "config", dict))
         provenance = _content(metadata, "provenance", dict)
-        for name in ("details", "holds", "traits"):  # files older than they are
+        for name in ("details", "holds", "traits", "eyes"):  # files older than they are
             state.setdefault(name, torch.zeros(len(looks)))
         if len(looks) != len(state["codes.looks"]) or len(palettes) != len(state["palettes.own"]):
             raise ValueError("there are other numbers of names and of styles")

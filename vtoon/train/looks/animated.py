@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from vtoon.painters.living_eyes import EyeLight, redraw_eyes
 from vtoon.train.looks.features import cel, complexion, keep_tone, lift, smooth
 from vtoon.train.looks.form import Form, form_of
 from vtoon.train.looks.lines import ink
-from vtoon.train.looks.living_eyes import redraw_eyes
 from vtoon.train.looks.masks import brow_mask, skin_of
 from vtoon.train.looks.modelled import teeth
 from vtoon.train.looks.regions import Face
@@ -36,7 +36,7 @@ def anime(face: Face) -> np.ndarray:
     lab[..., 0] *= 1 - 0.25 * brow_mask(face) * under
     lines = ink(face.lab[..., 0], face, width=1.0, detail=1.25)
     rgb = mix(from_lab(lab), LINE, 0.9 * lines)
-    return redraw_eyes(rgb, face, form.toward, form.level * 0.8)
+    return redraw_eyes(rgb, face, EyeLight.of(face, form.toward, form.level * 0.8))
 
 
 def flat_skin(face: Face, form: Form) -> np.ndarray:

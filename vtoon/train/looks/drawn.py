@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vtoon.painters.living_eyes import EyeLight, redraw_eyes
 from vtoon.train.looks.features import (
     cel,
     clean_teeth,
@@ -16,7 +17,6 @@ from vtoon.train.looks.features import (
     warm_shadows,
 )
 from vtoon.train.looks.lines import ink
-from vtoon.train.looks.living_eyes import redraw_eyes
 from vtoon.train.looks.regions import Face
 from vtoon.train.looks.tone import along, blur, from_lab, mix, smoothstep, tensor, vivid
 
@@ -35,7 +35,7 @@ def cartoon(face: Face) -> np.ndarray:
     lab = neck_shadow(complexion(warm_shadows(vivid(lab, 1.3), face, 0.35), face), face)
     lab = clean_teeth(keep_tone(lab, face), face)
     rgb = inked(from_lab(lab), ink(face.lab[..., 0], face), face, darkness=0.85)
-    return redraw_eyes(rgb, face, LIGHT, float(face.skin_lab[0]))
+    return redraw_eyes(rgb, face, EyeLight.of(face, LIGHT, float(face.skin_lab[0])))
 
 
 def comic(face: Face) -> np.ndarray:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from vtoon.painters.living_eyes import EyeLight, redraw_eyes
 from vtoon.train.looks.form import Form, form_of
-from vtoon.train.looks.living_eyes import redraw_eyes
 from vtoon.train.looks.masks import brow_mask, mane, skin_of
 from vtoon.train.looks.regions import Face
 from vtoon.train.looks.strands import bounded, strands, textured
@@ -26,7 +26,7 @@ def toon3d(face: Face) -> np.ndarray:
     drawn = brows(drawn, lab, face, flow)
     drawn = lips(drawn, lab, face, form)
     drawn = teeth(drawn, lab, face, form.level)
-    return redraw_eyes(from_lab(drawn), face, form.toward, form.level)
+    return redraw_eyes(from_lab(drawn), face, EyeLight.of(face, form.toward, form.level))
 
 
 def modelled_skin(

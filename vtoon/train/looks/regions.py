@@ -8,29 +8,13 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from vtoon.painters.living_eyes import Portrait
 from vtoon.train.looks.tone import blur, smoothstep, stretched, to_lab
-from vtoon.types import Landmarks
-
-UNIT_EYE_DISTANCE = 128.0  # every length in the looks is in units: px of a face whose eyes are this far apart
 
 
 @dataclass(frozen=True)
-class Face:
+class Face(Portrait):
     """A photo and the parts of its largest face. Masks are float32 [H, W] in [0, 1], soft at the border."""
-
-    image: np.ndarray  # uint8 [H, W, 3] RGB
-    landmarks: Landmarks
-
-    @cached_property
-    def unit(self) -> float:
-        """Pixels of one unit of length."""
-        return self.landmarks.eye_distance / UNIT_EYE_DISTANCE
-
-    @cached_property
-    def up(self) -> np.ndarray:
-        """[2] unit vector from the mouth to the eyes."""
-        vector = self.landmarks.eye_middle - self.landmarks.mouth
-        return vector / max(float(np.hypot(*vector)), 1e-6)
 
     @cached_property
     def lab(self) -> np.ndarray:

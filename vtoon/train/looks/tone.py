@@ -6,17 +6,10 @@ import cv2
 import numpy as np
 
 from vtoon.faces.frame import smoothstep as smoothstep
-
-
-def to_lab(image: np.ndarray) -> np.ndarray:
-    """uint8 RGB or float32 RGB in [0, 1], [H, W, 3] -> float32 Lab / 100: L in [0, 1], a and b about [-1, 1]."""
-    unit = image.astype(np.float32) / 255 if image.dtype == np.uint8 else image
-    return cv2.cvtColor(unit, cv2.COLOR_RGB2LAB) / 100
-
-
-def from_lab(lab: np.ndarray) -> np.ndarray:
-    """The way back, to float32 RGB in [0, 1]."""
-    return np.clip(cv2.cvtColor(np.ascontiguousarray(lab * 100, np.float32), cv2.COLOR_LAB2RGB), 0, 1)
+from vtoon.image import blur as blur
+from vtoon.image import from_lab as from_lab
+from vtoon.image import mix as mix
+from vtoon.image import to_lab as to_lab
 
 
 def to_bytes(rgb: np.ndarray) -> np.ndarray:
@@ -27,26 +20,6 @@ def to_bytes(rgb: np.ndarray) -> np.ndarray:
 def luma(rgb: np.ndarray) -> np.ndarray:
     """float32 [H, W, 3] -> [H, W]."""
     return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-
-
-def mix(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray:
-    """a where t = 0, b where t = 1; a [H, W] `t` is spread over colour channels."""
-    if isinstance(t, np.ndarray) and max(np.ndim(a), np.ndim(b)) == 3 and t.ndim == 2:
-        t = t[..., None]
-    return a + (b - a) * t
-
-
-def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur; wide ones run on a smaller image, which looks the same and costs far less."""
-    if sigma < 0.3:
-        return image
-    if sigma < 6:
-        return cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-    height, width = image.shape[:2]
-    shrink = sigma / 3
-    size = max(1, round(width / shrink)), max(1, round(height / shrink))
-    small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (0, 0), 2.9)
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def guided(image: np.ndarray, guide: np.ndarray, radius: float, contrast: float) -> np.ndarray:

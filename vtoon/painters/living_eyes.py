@@ -7,19 +7,86 @@ that an eye neither jumps nor blinks from frame to frame. Lengths in px, images 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 
-from vtoon.train.looks.regions import Face
-from vtoon.train.looks.tone import blur, from_lab, mix, smoothstep, to_lab
+from vtoon.faces.frame import smoothstep
+from vtoon.image import blur, from_lab, mix, to_lab
+from vtoon.types import Landmarks
 
-IRIS = 0.25  # radius over the width of the eye
+UNIT_EYE_DISTANCE = 128.0  # lengths are in units: px of a face whose eyes are this far apart
+IRIS = 0.28  # radius over the width of the eye
 OPEN = (0.14, 0.24)  # height over width: closed, and open enough to be drawn in full
 BROWN = (0.085, 0.115)  # Lab a, b
+BLUE = (0.024, 0.042)  # -b of an iris: what brown ones reflect of the sky, and blue ones
 COVERED = (0.40, 0.52)  # L under the eye over the skin's: behind dark glasses, and not
+BARE = (0.30, 0.46)  # share of the opening that does not look like skin: shut, whatever the landmarks say, and open
+DARK, PALE = (0.54, 0.66), (0.25, 0.55)  # what does not: L over the skin's, and how much of the skin's red is missing
+TURNED = (0.40, 0.60)  # width of an eye over the other's: of a face in profile, and of one that shows both
+LIGHT = np.array([-0.35, -0.75])  # right, down: toward the light, where both sides of a face are as light
+SIDE = 0.5  # how far it turns to the lighter side at most
+CHEEKS = ([2, 31, 41], [14, 35, 46])
+Box = tuple[slice, slice]  # rows, columns
 # The four points of each upper and lower lid, from the nose to the temple.
 LIDS = (((39, 38, 37, 36), (39, 40, 41, 36)), ((42, 43, 44, 45), (42, 47, 46, 45)))
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A photo and where its face is."""
+
+    image: np.ndarray  # uint8 [H, W, 3] RGB, or float32 in [0, 1]
+    landmarks: Landmarks
+
+    @cached_property
+    def unit(self) -> float:
+        """Pixels of one unit of length."""
+        return self.landmarks.eye_distance / UNIT_EYE_DISTANCE
+
+    @cached_property
+    def up(self) -> np.ndarray:
+        """[2] unit vector from the mouth to the eyes."""
+        vector = self.landmarks.eye_middle - self.landmarks.mouth
+        return vector / max(float(np.hypot(*vector)), 1e-6)
+
+
+@dataclass(frozen=True)
+class EyeLight:
+    """What eyes are painted with besides their shape."""
+
+    iris: np.ndarray  # [3] Lab
+    toward: np.ndarray  # [2] px direction toward the light, length 1 at most
+    level: float  # L of the skin
+
+    @classmethod
+    def of(cls, face: Portrait, toward: np.ndarray | None = None, level: float | None = None) -> EyeLight:
+        """As the photo shows it; where nothing is told, the light is from the side whose cheek is lighter."""
+        if toward is None or level is None:
+            right, left = (_patch(face, face.landmarks.points[cheek].mean(0)) for cheek in CHEEKS)
+            level = (right + left) / 2
+            side = SIDE * np.tanh(2.5 * (left - right) / max(level, 0.05))
+            toward = LIGHT + np.array([side, 0])
+        iris = iris_colour([Seen.of(to_lab(face.image[eye.window]), eye) for eye in eyes_of(face)])
+        return cls(iris, toward, level)
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """[6], to be averaged over time."""
+        return np.float32([*self.iris, *self.toward, self.level])
+
+    @classmethod
+    def from_numbers(cls, numbers: np.ndarray) -> EyeLight:
+        return cls(numbers[:3], numbers[3:5], float(numbers[5]))
+
+
+def _patch(face: Portrait, centre: np.ndarray) -> float:
+    """Mean L round a point."""
+    reach = max(1, round(14 * face.unit))
+    (left, top), (height, width) = np.round(centre).astype(int) - reach, face.image.shape[:2]
+    left, top = (int(np.clip(v, 0, max(0, n - 2 * reach))) for v, n in ((left, width), (top, height)))
+    return float(to_lab(face.image[top : top + 2 * reach, left : left + 2 * reach])[..., 0].mean())
 
 
 @dataclass(frozen=True)
@@ -57,14 +124,16 @@ class Eye:
         return np.meshgrid(*(np.arange(n, dtype=np.float32) for n in self.size[::-1]))
 
 
-def eyes_of(face: Face) -> list[Eye]:
+def eyes_of(face: Portrait) -> list[Eye]:
     """Those eyes of a face that lie in the picture."""
     height, width = face.image.shape[:2]
     found = []
     for upper, lower in LIDS:
         both = [_curve(face.landmarks.points[list(lid)]) for lid in (upper, lower)]
         middle = (both[0][0] + both[0][-1]) / 2
-        reach = 0.9 * float(np.hypot(*(both[0][-1] - both[0][0]))) + 4
+        wide = float(np.hypot(*(both[0][-1] - both[0][0])))
+        along = np.abs(both[0][-1] - both[0][0]) / max(wide, 1e-3)
+        reach = wide * (0.6 + 0.3 * along) + 4  # lashes go out at the side, creases up
         (left, top), (right, bottom) = np.floor(middle - reach).astype(int), np.ceil(middle + reach).astype(int)
         left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
         if right - left > 3 and bottom - top > 3:
@@ -82,23 +151,37 @@ def _curve(points: np.ndarray, count: int = 33) -> np.ndarray:
     return np.stack(basis, 1) @ points
 
 
-def redraw_eyes(rgb: np.ndarray, face: Face, light: np.ndarray, level: float) -> np.ndarray:
-    """Both eyes drawn anew over `rgb`; `light` [2] px direction toward the light, length 1 at most; `level` the skin's
-    L. What dark glasses cover stays covered."""
-    result, lab = rgb.copy(), to_lab(face.image)
-    eyes = eyes_of(face)
-    under = float(np.mean([_under(lab[eye.window], eye) for eye in eyes])) if eyes else 0.0
-    strength = float(smoothstep(np.float32(under / max(level, 0.02)), *COVERED))
+def around_eyes(landmarks: Landmarks, size: tuple[int, int]) -> Box | None:
+    """The part of a picture of `size` (h, w) in which `redraw_eyes` paints; None where no eye lies in it."""
+    eyes, reach = landmarks.points[36:48], 0.6 * landmarks.eye_distance + 6
+    left, top = np.maximum(np.floor(eyes.min(0) - reach).astype(int), 0)
+    right, bottom = np.minimum(np.ceil(eyes.max(0) + reach).astype(int), (size[1], size[0]))
+    return (slice(top, bottom), slice(left, right)) if min(right - left, bottom - top) >= 8 else None
+
+
+def redraw_eyes(rgb: np.ndarray, face: Portrait, light: EyeLight) -> np.ndarray:
+    """Both eyes drawn anew over `rgb`. What dark glasses cover stays covered, what is shut stays shut."""
+    result, eyes = rgb.copy(), eyes_of(face)
+    labs = [to_lab(face.image[eye.window]) for eye in eyes]
+    level = max(light.level, 0.02)
+    under = float(np.mean([_below(lab, eye)[0] for lab, eye in zip(labs, eyes, strict=True)])) if eyes else 0.0
+    strength = _step(under / level, COVERED)
     if strength == 0:
         return result
-    seen = [Seen.of(lab[eye.window], eye) for eye in eyes]
-    iris = from_lab(np.float32(iris_colour(seen)).reshape(1, 1, 3))[0, 0]
-    for eye, one in zip(eyes, seen, strict=True):
-        part = result[eye.window]
-        openness = float(smoothstep(np.float32(eye.opening), *OPEN))
-        part = mix(part, eyeball(one, eye, iris, light), one.mask * openness * strength)
-        result[eye.window] = mix(part, lashes(crease(part, eye), eye), strength)
+    iris = from_lab(np.float32(light.iris).reshape(1, 1, 3))[0, 0]
+    widest = max(eye.width for eye in eyes)
+    for lab, eye in zip(labs, eyes, strict=True):
+        part, seen = result[eye.window], Seen.of(lab, eye)
+        shown = strength * _step(eye.width / widest, TURNED)
+        shown *= _step(bare(lab, eye), BARE)
+        openness = _step(eye.opening, OPEN)
+        part = mix(part, eyeball(seen, eye, iris, light.toward), seen.mask * openness * shown)
+        result[eye.window] = mix(part, lashes(crease(part, eye), eye), shown)
     return result
+
+
+def _step(value: float, edges: tuple[float, float]) -> float:
+    return float(smoothstep(np.float32(value), *edges))
 
 
 @dataclass(frozen=True)
@@ -122,10 +205,20 @@ class Seen:
         return cls(lab, mask, bright, _cast(lab, mask, bright), centre, distance, radius)
 
 
-def _under(lab: np.ndarray, eye: Eye) -> float:
-    """L of the skin close under an eye."""
+def _below(lab: np.ndarray, eye: Eye) -> np.ndarray:
+    """[3] Lab of the skin close under an eye."""
     band = stroke(eye.lower - eye.up * 0.16 * eye.width, np.full(len(eye.lower), 0.14 * eye.width), eye.size)
-    return float((lab[..., 0] * band).sum() / (band.sum() + 1e-3))
+    return (lab * band[..., None]).sum((0, 1)) / (band.sum() + 1e-3)
+
+
+def bare(lab: np.ndarray, eye: Eye) -> float:
+    """The share of an eye's opening that is not skin but iris, pupil or white. During a blink landmarks come too late:
+    they are smoothed, and the lid is fast."""
+    light, red, _ = _below(lab, eye)
+    dark = 1 - smoothstep(lab[..., 0] / max(light, 0.02), *DARK)
+    pale = smoothstep(1 - lab[..., 1] / max(red, 0.03), *PALE)
+    mask = eye.mask
+    return float((np.maximum(dark, pale) * mask).sum() / (mask.sum() + 1e-3))
 
 
 def eyeball(seen: Seen, eye: Eye, colour: np.ndarray, light: np.ndarray) -> np.ndarray:
@@ -181,13 +274,16 @@ def iris_colour(eyes: list[Seen]) -> np.ndarray:
     """[3] Lab: the photo's own as white light would show it, a little stronger, light enough to be seen as a colour.
 
     Both eyes are measured together: one may lie in shade. What is dark beside the white of the eye is brown, whatever
-    tint the sky leaves on it.
+    tint the sky leaves on it, unless that is a strong blue.
     """
+    if not eyes:
+        return np.array([0.3, *BROWN])
     light, a, b, bright = np.mean([_ring(one) for one in eyes], 0)
     chroma = float(np.hypot(a, b))
     gain = np.tanh(2.8 * chroma / 0.20) * 0.20 / max(chroma, 1e-3)
     red = float(smoothstep(a - 0.5 * max(b, 0.0), 0.01, 0.04))  # the red of lids is no colour of eyes
-    brown = 1 - (1 - red) * float(smoothstep(light / max(bright, 0.05), 0.36, 0.52) * smoothstep(light, 0.10, 0.24))
+    clear = _step(light / max(bright, 0.05), (0.36, 0.52)) * _step(light, (0.10, 0.24))
+    brown = 1 - (1 - red) * max(clear, _step(-b, BLUE))
     cast = np.mean([one.cast for one in eyes], 0)
     own = np.float32([a * gain, b * gain]) * (1 - brown) + np.float32(BROWN) * brown + 0.4 * cast
     light = 0.17 + 0.33 * np.tanh(max(light - 0.08, 0) / 0.33) + 0.12 * (1 - brown) * smoothstep(light, 0.1, 0.3)
