@@ -17,7 +17,7 @@ from vtoon.models.builtin import BuiltinVToonify
 from vtoon.models.face_net import FaceNet
 from vtoon.painters.builtin import BuiltinPainter, carried
 from vtoon.painters.engine import Engine, Job
-from vtoon.painters.living_eyes import EyeLight, Portrait, around_eyes, bare, eyes_of, redraw_eyes
+from vtoon.painters.living_eyes import EyeLight, Portrait, around_eyes, bare, eyes_of, keep_rims, redraw_eyes
 from vtoon.types import Landmarks, Style
 
 SIDE, EYES = 256, 110.0
@@ -140,3 +140,16 @@ def test_a_face_is_seen_alike_at_sizes_that_cannot_be_halved(height, width):
     assert fields.shape[-2:] == (height, width) and parts.shape[-2:] == (2 * height, 2 * width)
     assert torch.allclose(fields, all_fields[..., :height, :width], atol=1e-5)
     assert torch.allclose(parts, all_parts[..., : 2 * height, : 2 * width], atol=1e-5)
+
+
+def test_rims_of_glasses_keep_the_photos_strength():
+    image = photo()
+    for eye in (slice(36, 42), slice(42, 48)):
+        centre = tuple(np.round(FACE.points[eye].mean(0) + np.array([0, 6])).astype(int))
+        cv2.ellipse(image, centre, (36, 26), 0, 0, 360, (60, 50, 50), 2, cv2.LINE_AA)
+    plain = np.full((SIDE, SIDE, 3), SKIN, np.float32) / 255
+    kept = keep_rims(plain, Portrait(image, FACE))
+    x, y = np.round(FACE.points[36:42].mean(0) + np.array([0, 32])).astype(int)
+    photos, drawn = (float(picture[y - 2 : y + 3, x].mean(1).min()) for picture in (image / 255, kept))
+    assert drawn < 0.5 * (plain.mean() + photos)
+    assert np.abs(keep_rims(plain, Portrait(photo(), FACE)) - plain)[140:].max() < 1e-3

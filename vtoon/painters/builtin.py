@@ -24,7 +24,7 @@ from vtoon.models.vtoonify import VToonify
 from vtoon.ops import channels_last_
 from vtoon.painters.engine import Job, Painter
 from vtoon.painters.grading import Grading
-from vtoon.painters.living_eyes import EyeLight, Portrait, around_eyes, redraw_eyes
+from vtoon.painters.living_eyes import EyeLight, Portrait, around_eyes, keep_rims, redraw_eyes
 from vtoon.painters.tones import SteadyTones
 from vtoon.types import Landmarks, Style
 
@@ -168,7 +168,7 @@ def _paint_eyes(drawing: Tensor, photo: Tensor, landmarks: Landmarks, light: Eye
     parts = [part[:, rows, columns].float().add(1).mul(0.5).clamp(0, 1).permute(1, 2, 0).cpu().numpy()
              for part in (drawing, photo)]  # fmt: skip
     here = Portrait(parts[1], Landmarks(landmarks.points - (columns.start, rows.start)))
-    painted = torch.from_numpy(redraw_eyes(parts[0], here, light)).to(drawing).permute(2, 0, 1)
+    painted = torch.from_numpy(keep_rims(redraw_eyes(parts[0], here, light), here)).to(drawing).permute(2, 0, 1)
     drawing[:, rows, columns] = painted * 2 - 1
 
 

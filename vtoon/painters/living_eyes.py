@@ -23,6 +23,8 @@ BROWN = (0.085, 0.115)  # Lab a, b
 BLUE = (0.024, 0.042)  # -b of an iris: what brown ones reflect of the sky, and blue ones
 COVERED = (0.40, 0.52)  # L under the eye over the skin's: behind dark glasses, and not
 BARE = (0.30, 0.46)  # share of the opening that does not look like skin: shut, whatever the landmarks say, and open
+OTHERS = 0.35  # of what the other eye is more open counts, too: few wink, and one eye may lie in shade
+RIMS = (0.035, 0.085)  # what stands out of the photo round the eyes: pores, and rims of glasses
 DARK, PALE = (0.54, 0.66), (0.25, 0.55)  # what does not: L over the skin's, and how much of the skin's red is missing
 TURNED = (0.40, 0.60)  # width of an eye over the other's: of a face in profile, and of one that shows both
 LIGHT = np.array([-0.35, -0.75])  # right, down: toward the light, where both sides of a face are as light
@@ -170,14 +172,46 @@ def redraw_eyes(rgb: np.ndarray, face: Portrait, light: EyeLight) -> np.ndarray:
         return result
     iris = from_lab(np.float32(light.iris).reshape(1, 1, 3))[0, 0]
     widest = max(eye.width for eye in eyes)
-    for lab, eye in zip(labs, eyes, strict=True):
+    open_ = [bare(lab, eye) for lab, eye in zip(labs, eyes, strict=True)]
+    for lab, eye, own in zip(labs, eyes, open_, strict=True):
         part, seen = result[eye.window], Seen.of(lab, eye)
         shown = strength * _step(eye.width / widest, TURNED)
-        shown *= _step(bare(lab, eye), BARE)
+        shown *= _step(own + OTHERS * max(0.0, max(open_) - own), BARE)
         openness = _step(eye.opening, OPEN)
         part = mix(part, eyeball(seen, eye, iris, light.toward), seen.mask * openness * shown)
         result[eye.window] = mix(part, lashes(crease(part, eye), eye), shown)
     return result
+
+
+def keep_rims(rgb: np.ndarray, face: Portrait) -> np.ndarray:
+    """A drawing with what stands out of the photo round the eyes at its own strength: glasses above all, deep wrinkles,
+    moles. Eyes and brows stay as they are drawn."""
+    points, up, unit = face.landmarks.points, face.up, face.unit
+    eyes = [points[36:42], points[42:48]]
+    middle = np.vstack(
+        [points[[0, 36]].mean(0), eyes[0].mean(0), points[27], eyes[1].mean(0), points[[16, 45]].mean(0)]
+    )
+    round_eyes = filled(rgb.shape[:2], [ribbon(middle - up * 15 * unit, up, 54 * unit)], 8 * unit)
+    grown = [eye.mean(0) + 1.35 * (eye - eye.mean(0)) for eye in eyes]
+    brows = [ribbon(points[brow], up, 5 * unit) for brow in (slice(17, 22), slice(22, 27))]
+    own = round_eyes * (1 - filled(rgb.shape[:2], grown + brows, 2 * unit))
+    photo = face.image.astype(np.float32) / 255 if face.image.dtype == np.uint8 else face.image
+    told, drawn = (picture - blur(picture, 5 * unit) for picture in (photo, rgb))
+    strong = smoothstep(blur(np.abs(told).max(2), 1.2 * unit), *RIMS) * own
+    return np.clip(rgb + strong[..., None] * (told - drawn), 0, 1)
+
+
+def ribbon(line: np.ndarray, up: np.ndarray, half: float) -> np.ndarray:
+    """Of half width `half` px, along an open line [n, 2]."""
+    return np.vstack([line + up * half, line[::-1] - up * half])
+
+
+def filled(size: tuple[int, int], polygons: list[np.ndarray], feather: float) -> np.ndarray:
+    """Polygons [n, 2] px each, their border `feather` px soft: float32 [h, w] in [0, 1]."""
+    canvas = np.zeros(size, np.uint8)
+    for polygon in polygons:
+        cv2.fillPoly(canvas, [np.round(polygon * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return blur(canvas.astype(np.float32) / 255, feather)
 
 
 def _step(value: float, edges: tuple[float, float]) -> float:

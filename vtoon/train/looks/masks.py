@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vtoon.train.looks.regions import Face, _band
+from vtoon.painters.living_eyes import ribbon
+from vtoon.train.looks.regions import Face
 from vtoon.train.looks.tone import blur, smoothstep
 
 
@@ -45,7 +46,7 @@ def inner_face(face: Face) -> np.ndarray:
 def brow_mask(face: Face) -> np.ndarray:
     """The brows and the skin close to them."""
     points = face.landmarks.points
-    bands = [_band(points[part], face.up, 8 * face.unit) for part in (slice(17, 22), slice(22, 27))]
+    bands = [ribbon(points[part], face.up, 8 * face.unit) for part in (slice(17, 22), slice(22, 27))]
     return face._polygons(bands, feather=5.0)
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from vtoon.painters.living_eyes import Portrait
+from vtoon.painters.living_eyes import Portrait, filled, ribbon
 from vtoon.train.looks.tone import blur, smoothstep, stretched, to_lab
 
 
@@ -52,8 +52,8 @@ class Face(Portrait):
         """What an artist draws with a line inside a face: eyes, brows, nose base, lips."""
         points = self.landmarks.points
         parts = [_grown(points[36:42], 1.45), _grown(points[42:48], 1.45), _grown(points[48:60], 1.12)]
-        parts += [_band(points[17:22], self.up, 9 * self.unit), _band(points[22:27], self.up, 9 * self.unit)]
-        parts += [_band(points[31:36], self.up, 9 * self.unit)]
+        parts += [ribbon(points[17:22], self.up, 9 * self.unit), ribbon(points[22:27], self.up, 9 * self.unit)]
+        parts += [ribbon(points[31:36], self.up, 9 * self.unit)]
         return self._polygons(parts, feather=7.0)
 
     @cached_property
@@ -80,7 +80,7 @@ class Face(Portrait):
         points, size = self.landmarks.points, self.landmarks.eye_distance
         right, left = points[[1, 36]].mean(0), points[[15, 45]].mean(0)  # near the temples
         line = np.vstack([right, points[36:42].mean(0), points[27], points[42:48].mean(0), left])
-        return self._polygons([_band(line, self.up, 0.36 * size)], feather=8.0) * (1 - self.drawn)
+        return self._polygons([ribbon(line, self.up, 0.36 * size)], feather=8.0) * (1 - self.drawn)
 
     @cached_property
     def near(self) -> np.ndarray:
@@ -122,17 +122,9 @@ class Face(Portrait):
 
     def _polygons(self, polygons: list[np.ndarray], feather: float) -> np.ndarray:
         """Filled polygons ([n, 2] px each), blurred by `feather` units."""
-        canvas = np.zeros(self.image.shape[:2], np.uint8)
-        for polygon in polygons:
-            cv2.fillPoly(canvas, [np.round(polygon * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-        return blur(canvas.astype(np.float32) / 255, feather * self.unit)
+        return filled(self.image.shape[:2], polygons, feather * self.unit)
 
 
 def _grown(points: np.ndarray, factor: float) -> np.ndarray:
     centre = points.mean(0)
     return centre + (points - centre) * factor
-
-
-def _band(points: np.ndarray, up: np.ndarray, half: float) -> np.ndarray:
-    """A ribbon of half width `half` px along an open line."""
-    return np.vstack([points + up * half, points[::-1] - up * half])
