@@ -117,7 +117,7 @@ def _in_tone(drawn: np.ndarray, photo: np.ndarray, mask: np.ndarray, core: np.nd
     height, width = mask.shape
     small = max(width // COARSE, 1), max(height // COARSE, 1)
     seen, toon, rim, face = (
-        cv2.resize(part.astype(np.float32), small, interpolation=cv2.INTER_AREA).reshape(*small[::-1], -1)
+        cv2.resize(part, small, interpolation=cv2.INTER_AREA).astype(np.float32).reshape(*small[::-1], -1)
         for part in (photo, drawn, 1 - mask, core)
     )
     wide = max(small) / 8
