@@ -76,6 +76,18 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
+def tensor(gray: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Smoothed structure tensor of float32 [H, W]: the direction of contours (x, y) and their coherence in [0, 1].
+
+    Brox et al. 2006; used as the edge tangent flow of Kang et al. 2007 as in Kyprianidis and Döllner 2008.
+    """
+    dx, dy = (cv2.Scharr(gray, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1)))
+    xx, xy, yy = (blur(product, sigma) for product in (dx * dx, dx * dy, dy * dy))
+    angle = 0.5 * np.arctan2(2 * xy, xx - yy) + np.pi / 2
+    spread, trace = np.sqrt((xx - yy) ** 2 + 4 * xy * xy), xx + yy
+    return np.cos(angle), np.sin(angle), spread / (trace + 1e-6)
+
+
 def load_image(path: str | os.PathLike | io.BytesIO) -> tuple[np.ndarray, np.ndarray | None]:
     """Read an image file, or one in memory, upright (EXIF rotation applied): uint8 [H, W, 3] RGB and alpha uint8 [H, W]
     or None.

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from vtoon.faces.frame import smoothstep
-from vtoon.image import blur, from_lab, mix, to_lab
+from vtoon.image import blur, from_lab, mix, tensor, to_lab
 from vtoon.types import Landmarks
 
 UNIT_EYE_DISTANCE = 128.0  # lengths are in units: px of a face whose eyes are this far apart
@@ -24,7 +24,8 @@ BLUE = (0.024, 0.042)  # -b of an iris: what brown ones reflect of the sky, and 
 COVERED = (0.40, 0.52)  # L under the eye over the skin's: behind dark glasses, and not
 BARE = (0.30, 0.46)  # share of the opening that does not look like skin: shut, whatever the landmarks say, and open
 OTHERS = 0.35  # of what the other eye is more open counts, too: few wink, and one eye may lie in shade
-RIMS = (0.035, 0.085)  # what stands out of the photo round the eyes: pores, and rims of glasses
+RIMS = (0.035, 0.085)  # how far it stands out of the photo: pores, and rims of glasses
+LINES = (0.45, 0.75)  # how much of one direction it is: spots, and lines
 DARK, PALE = (0.54, 0.66), (0.25, 0.55)  # what does not: L over the skin's, and how much of the skin's red is missing
 TURNED = (0.40, 0.60)  # width of an eye over the other's: of a face in profile, and of one that shows both
 LIGHT = np.array([-0.35, -0.75])  # right, down: toward the light, where both sides of a face are as light
@@ -184,8 +185,8 @@ def redraw_eyes(rgb: np.ndarray, face: Portrait, light: EyeLight) -> np.ndarray:
 
 
 def keep_rims(rgb: np.ndarray, face: Portrait) -> np.ndarray:
-    """A drawing with what stands out of the photo round the eyes at its own strength: glasses above all, deep wrinkles,
-    moles. Eyes and brows stay as they are drawn."""
+    """A drawing with what stands out of the photo as a line, round the eyes, at its own strength: glasses above all,
+    deep wrinkles; no freckles. Eyes and brows stay as they are drawn."""
     points, up, unit = face.landmarks.points, face.up, face.unit
     eyes = [points[36:42], points[42:48]]
     middle = np.vstack(
@@ -197,7 +198,8 @@ def keep_rims(rgb: np.ndarray, face: Portrait) -> np.ndarray:
     own = round_eyes * (1 - filled(rgb.shape[:2], grown + brows, 2 * unit))
     photo = face.image.astype(np.float32) / 255 if face.image.dtype == np.uint8 else face.image
     told, drawn = (picture - blur(picture, 5 * unit) for picture in (photo, rgb))
-    strong = smoothstep(blur(np.abs(told).max(2), 1.2 * unit), *RIMS) * own
+    *_, line = tensor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), 2.5 * unit)
+    strong = smoothstep(blur(np.abs(told).max(2), 1.2 * unit), *RIMS) * smoothstep(line, *LINES) * own
     return np.clip(rgb + strong[..., None] * (told - drawn), 0, 1)
 
 

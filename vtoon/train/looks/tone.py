@@ -9,6 +9,7 @@ from vtoon.faces.frame import smoothstep as smoothstep
 from vtoon.image import blur as blur
 from vtoon.image import from_lab as from_lab
 from vtoon.image import mix as mix
+from vtoon.image import tensor as tensor
 from vtoon.image import to_lab as to_lab
 
 
@@ -50,18 +51,6 @@ def steps(x: np.ndarray, count: float, hardness: float, phase: float = 0.0) -> n
     base = np.floor(position)
     edge = np.tanh((position - base - 0.5) * hardness) / np.tanh(0.5 * hardness)
     return (base + 0.5 + 0.5 * edge + phase) / count
-
-
-def tensor(gray: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Smoothed structure tensor of float32 [H, W]: the direction of contours (x, y) and their coherence in [0, 1].
-
-    Brox et al. 2006; used as the edge tangent flow of Kang et al. 2007 as in Kyprianidis and Döllner 2008.
-    """
-    dx, dy = (cv2.Scharr(gray, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1)))
-    xx, xy, yy = (blur(product, sigma) for product in (dx * dx, dx * dy, dy * dy))
-    angle = 0.5 * np.arctan2(2 * xy, xx - yy) + np.pi / 2
-    spread, trace = np.sqrt((xx - yy) ** 2 + 4 * xy * xy), xx + yy
-    return np.cos(angle), np.sin(angle), spread / (trace + 1e-6)
 
 
 def along(image: np.ndarray, flow: tuple[np.ndarray, np.ndarray], sigma: float, stride: float = 1.0) -> np.ndarray:
