@@ -325,3 +325,17 @@ def test_a_layout_is_only_a_layout(packed):
         terms = r.discriminator_terms(batch) | {"g": r.generator_terms(batch)["loss"]} | r.path_terms(batch)
         found.append([float(value.detach()) for value in (*terms.values(), r.ema.module(r.rows_of(batch.fake)).sum())])
     assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+def test_a_new_discriminator_learns_alone_at_first(packed, tmp_path):
+    made = recipe(packed, d_alone=3, path_weight=2.0)
+    before = copy.deepcopy(made.net.state_dict())
+    judge = copy.deepcopy(made.disc.state_dict())
+    trained(made, tmp_path, 3)
+    assert all(torch.equal(value, before[name]) for name, value in made.net.state_dict().items())
+    assert not all(torch.equal(value, judge[name]) for name, value in made.disc.state_dict().items())
+    trained(recipe(packed, d_alone=3, path_weight=2.0), tmp_path, 5)
+    again = recipe(packed, d_alone=3, path_weight=2.0)
+    trained(again, tmp_path / "whole", 5)
+    assert not all(torch.equal(value, before[name]) for name, value in again.net.state_dict().items())
+    assert "d_alone" in again.about and "d_alone" not in recipe(packed).about

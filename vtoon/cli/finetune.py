@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vtoon.weights.snapshots import Start
 
 LARGE = 512  # px from which models from nothing are as wide as published
+ALONE = 1000  # pictures, at most, that a new discriminator sees before a generator that can draw learns from it
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ class Finetune:
             from vtoon.models.discriminator import Discriminator
 
             disc = Discriminator(start.net.size, start.net.channels)
-        options = self._options(where, start.net, disc)
+        options = self._options(where, start.net, disc, known)
         data = Dataset(self.data, start.net.size, where)
         recipe = StyleGANFinetune(start.net, disc, data, options, start.average, extra=self._extra(start.net, where))
         recipe.measure = self._measure(data, where)
@@ -258,7 +259,10 @@ class Finetune:
         multiplier = self.channel_multiplier or (2 if self.size >= LARGE else 1)
         return new_start(New(self.size, multiplier, self.most_channels), self.machine.seed)
 
-    def _options(self, device: torch.device, net: Generator, disc: Discriminator | None) -> FinetuneOptions:
+    def _options(
+        self, device: torch.device, net: Generator, disc: Discriminator | None, known: bool = True
+    ) -> FinetuneOptions:
+        """`known`: whether the discriminator has learned something already."""
         import torch
 
         from vtoon.painters.engine import pick_dtype
@@ -277,6 +281,7 @@ class Finetune:
             mixing=self.mixing,
             path_weight=path,
             path_shrink=self.names.path_batch_shrink,
+            d_alone=0 if known or (new and not self.warm_up) else self._alone(),
             d_every=self.names.d_reg_every,
             g_every=self.names.g_reg_every,
             ema_kimg=self.ema_kimg,
@@ -297,6 +302,12 @@ class Finetune:
             device=device,
             dtype=pick_dtype(m.amp, device, half=torch.bfloat16),
         )
+
+    def _alone(self) -> int:
+        """Steps of a new discriminator: of a short run a tenth."""
+        from vtoon.train.distributed import world_size
+
+        return round(min(ALONE, 100 * self.kimg) / (self.batch * world_size()))
 
     def _ada_kimg(self, new: bool) -> float:
         if self.augmentation.ada_kimg is not None:
@@ -336,7 +347,8 @@ class Finetune:
         images = recipe.options.images
         begun = f"goes on at {done * images / 1000:.1f} kimg" if done else "begins"
         begun = f"goes on from {self.outdir / 'state.pt'}" if (self.outdir / "state.pt").is_file() else begun
-        missing = "" if known else ", without a discriminator that fits: a new one, so that the first kimg are rough"
+        alone = recipe.options.d_alone * images / 1000
+        missing = "" if known else f", without a discriminator that fits: a new one learns alone for {alone:g} kimg"
         print(f"model: {start.path}, {recipe.net.size} px{missing}; {begun}; gamma {recipe.gamma:.3g}")
         if recipe.measure is not None:
             print(f"quality: {recipe.measure.name}")

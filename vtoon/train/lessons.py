@@ -29,6 +29,7 @@ class FinetuneOptions:
     mixing: float = 0.9  # chance that a face is of two latents
     path_weight: float = 0.0  # 2 where a model is taught from nothing
     path_shrink: int = 2  # one in so many samples pays for path lengths
+    d_alone: int = 0  # steps in which a new discriminator learns before its answers teach
     d_every: int = 16
     g_every: int = 4
     ema_kimg: float | None = None  # half is forgotten after so many; None: batch 10 / 32

@@ -94,10 +94,10 @@ class StyleGANFinetune:
         self.phases = [
             Phase("D", self.discriminator_terms, adam_d, max_norm=None, scaler=scalers[0]),
             Phase("D_r1", self.r1_terms, adam_d, o.d_every, max_norm=None),
-            Phase("G", self.generator_terms, adam_g, max_norm=None, scaler=scalers[1]),
+            Phase("G", self.generator_terms, adam_g, start=o.d_alone, max_norm=None, scaler=scalers[1]),
         ]
         if o.path_weight:
-            self.phases.append(Phase("G_path", self.path_terms, adam_g, o.g_every, max_norm=None))
+            self.phases.append(Phase("G_path", self.path_terms, adam_g, o.g_every, o.d_alone, max_norm=None))
         self.state: dict[str, Any] = {"g": self.net, "d": self.disc, "g_ema": self.ema, "g_optim": adam_g}
         self.state |= {"d_optim": adam_d, "ada": self.ada, "path_mean": self.path_mean}
         self.state |= {f"scaler_{name}": s for name, s in zip("DG", scalers, strict=True) if s}
@@ -126,6 +126,7 @@ class StyleGANFinetune:
     def _about(self) -> dict[str, str]:
         o = self.options
         kept = {k: v for k, v in vars(o).items() if k not in ("device", "dtype", "compile", "channels_last")}
+        kept |= {"d_alone": o.d_alone} if kept.pop("d_alone") else {}  # runs from before go on
         sizes = " ".join(f"{r}:{c}" for r, c in self.net.channels.items())
         settings = {name: str(value) for name, value in kept.items()}
         others = {"data": self.data.about, "network": sizes, "processes": str(world_size())}
@@ -226,6 +227,7 @@ class StyleGANFinetune:
     # Between steps
 
     def end_step(self, step: int) -> None:
+        self._drawn = None  # where G's step was not due
         o, seen = self.options, (step + 1) * self.options.images
         half = 1000 * (o.images * 10 / 32 if o.ema_kimg is None else o.ema_kimg)
         half = half if o.ema_rampup is None else min(half, seen * o.ema_rampup)
