@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vtoon.weights.snapshots import Start
 
 LARGE = 512  # px from which models from nothing are as wide as published
-ALONE = 1000  # pictures, at most, that a new discriminator sees before a generator that can draw learns from it
+ALONE = 4000  # pictures, at most, that a new discriminator sees before a generator that can draw learns from it
 
 
 @dataclass(frozen=True)
