@@ -12,15 +12,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vtoon.cli.generator_teacher import Inversion, is_generator, painter
 from vtoon.errors import VtoonError
-from vtoon.image import save_image
+from vtoon.image import save_image, to_tensor, to_uint8
 from vtoon.models.builtin import LIVE, SMALL, BuiltinVToonify
 from vtoon.models.face_net import POOL
 from vtoon.models.stylegan2 import Generator
+from vtoon.painters.builtin import BuiltinPainter
 from vtoon.train import students
 from vtoon.train.pairs import OFFSET_GRID, FaceSheets, prepare_faces
 from vtoon.train.students import build_student, lesson_by
 from vtoon.train.teacher import PairTeacher
-from vtoon.types import Landmarks
+from vtoon.types import Landmarks, Style
 from vtoon.weights.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -213,3 +214,23 @@ def test_a_published_dualstylegan_teaches_to_the_end(command, photos, tiny_prese
         ended.code == 1
         and "--teacher_style 3: checkpoint/cartoon/refined_exstyle_code.npy has styles 0 to 2" in ended.line
     )
+
+
+def test_a_teacher_that_knows_how_it_reshapes_tells_it(faces, tiny_model):
+    model = load_checkpoint(tiny_model).model
+    with torch.no_grad():
+        model.face.fields.weight.normal_(0, 0.02)
+    painter = BuiltinPainter(model, Style(0, "cartoon", "cartoon", "own"), 1.0, False, torch.device("cpu"))
+    drawn = []
+
+    def paint(image, face):
+        drawn.append(face)
+        return image
+
+    lesson = lesson_by(paint, faces, "told", "1", shaping=painter)
+    assert len(drawn) == len(lesson.held_out) and lesson.taught.exact and lesson.reshapes > 0.005
+    photo, face = np.array(faces.photos[0]), Landmarks(faces.landmarks[0].astype(np.float64))
+    assert np.allclose(lesson.taught.offsets[0], painter.reshaping(photo, face), atol=0.05)
+    assert np.array_equal(lesson.taught.sheets[0], painter.unshaped(photo, face))
+    whole = model(to_tensor(photo), torch.zeros(1).long(), None, torch.ones(1, 1), torch.tensor([[face.eye_distance]]))
+    assert not np.array_equal(to_uint8(whole)[0], lesson.taught.sheets[0])

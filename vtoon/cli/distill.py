@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vtoon.pipeline.stylize import Stylizer
     from vtoon.train.pairs import FaceSheets
     from vtoon.train.recipes.distill import Distill
-    from vtoon.train.students import Lesson
+    from vtoon.train.students import Lesson, Shaping
     from vtoon.types import Landmarks
 
 SIGN = 50  # faces between two signs of life, where no bar is drawn
@@ -102,7 +102,7 @@ class DistillCommand:
         from vtoon.train.trainer import fit
 
         say = (lambda line: None) if self.messages.quiet else print
-        paint, stamp = self._painter()
+        paint, stamp, shaping = self._painter()
         faces = prepare_faces(self.faces, self.cache, self.most)
         with progress_bar("teacher", self.messages.quiet, " faces") as bar:
 
@@ -111,10 +111,9 @@ class DistillCommand:
                 if done % SIGN == 0 and not sys.stderr.isatty():
                     say(f"teacher: {done} of {total} faces drawn")
 
-            lesson = lesson_by(paint, faces, self.style, stamp, watch)
-        shape = (
-            f"reshapes faces by {lesson.reshapes:.2f} eye distances" if not lesson.taught.exact else "keeps their shape"
-        )
+            lesson = lesson_by(paint, faces, self.style, stamp, watch, shaping)
+        reshapes = lesson.taught.offsets.any()
+        shape = f"reshapes faces by {lesson.reshapes:.2f} eye distances" if reshapes else "keeps their shape"
         say(f"teacher: {self.teacher}, {len(faces)} faces drawn; it {shape}")
         recipe = self._recipe(faces, lesson, stamp)
         done = fit(recipe, self.learning.run_in(self.folder))
@@ -124,19 +123,21 @@ class DistillCommand:
         (self.folder / "model.safetensors").replace(self.result)
         self._report(load(self.result, self.learning.device), paint, faces, lesson, say)
 
-    def _painter(self) -> tuple[Callable[[np.ndarray, Landmarks], np.ndarray], str]:
-        """How the teacher draws a face, and what tells its settings from others."""
+    def _painter(self) -> tuple[Callable[[np.ndarray, Landmarks], np.ndarray], str, Shaping | None]:
+        """How the teacher draws a face, what tells its settings from others, and how it reshapes, where it tells."""
         from vtoon.cli.generator_teacher import is_generator, painter
+        from vtoon.painters.builtin import BuiltinPainter
         from vtoon.pipeline.stylize import StylizeOptions, load
 
         asked: tuple = (self.teacher_style, self.style_degree, self.color_transfer)
         if is_generator(self.teacher):
             paint = painter(self.teacher, self.inversion, self.teacher_style, self.style_degree, self.learning.device)
-            return paint, self._stamp(*asked, self.inversion)
+            return paint, self._stamp(*asked, self.inversion), None
         stylizer: Stylizer = load(self.teacher, self.learning.device)
         options = StylizeOptions(*asked, placement="full", dtype="fp32")
         engine = stylizer.engine(options)
-        return lambda image, face: stylizer.draw_faces(image, [face], options, engine), self._stamp(*asked)
+        own = engine.painter if isinstance(engine.painter, BuiltinPainter) and engine.painter.degree == 1 else None
+        return lambda image, face: stylizer.draw_faces(image, [face], options, engine), self._stamp(*asked), own
 
     def _stamp(self, *settings: object) -> str:
         return hashlib.sha256(self.teacher.read_bytes() + repr(settings).encode()).hexdigest()[:8]

@@ -17,7 +17,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from vtoon.faces import pad_to_multiple
 from vtoon.faces.traits import exaggerated
-from vtoon.image import to_tensor
+from vtoon.image import to_tensor, to_uint8
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.models.face_net import CELL
 from vtoon.models.vtoonify import VToonify
@@ -92,6 +92,27 @@ class BuiltinPainter(Painter):
         finish = partial(self._alive, jobs) if self.eyes and any(job.faces for job in jobs) else None
         x = sharpened(x, jobs, self.degree)
         return self.model(x, look, palette, degree, eyes, self.dtype, tones, field, net, finish)
+
+    @torch.inference_mode()
+    def unshaped(self, image: np.ndarray, face: Landmarks) -> np.ndarray:
+        """The full drawing of a face in the photo's own shape; uint8 [h, w, 3], h and w multiples of 8, both."""
+        x, look, eyes = self._alone(image, face)
+        palette = None if self.palette is None else torch.full_like(look, self.palette)
+        still = x.new_zeros(1, 2, image.shape[0] // CELL, image.shape[1] // CELL)
+        finish = partial(self._alive, [Job(image, face.eye_distance, faces=(face,))]) if self.eyes else None
+        return to_uint8(self.model(x, look, palette, x.new_ones(1, 1), eyes, field=still, finish=finish))[0]
+
+    @torch.inference_mode()
+    def reshaping(self, image: np.ndarray, face: Landmarks) -> np.ndarray:
+        """What `unshaped` leaves out: the backward map at degree 1, float32 [h / 8, w / 8, 2] px."""
+        x, look, eyes = self._alone(image, face)
+        job = Job(image, face.eye_distance, faces=(face,))
+        field = self._exaggerated(x, [job]) if self.traits else self.model.shape(x, look, eyes)
+        return field[0].permute(1, 2, 0).cpu().numpy()
+
+    def _alone(self, image: np.ndarray, face: Landmarks) -> tuple[Tensor, Tensor, Tensor]:
+        x = to_tensor(image, self.device)
+        return x, torch.full((1,), self.look, device=self.device), x.new_tensor([[face.eye_distance]])
 
     def _exaggerated(self, x: Tensor, jobs: Sequence[Job]) -> Tensor:
         """[N, 2, H / 8, W / 8] px: what tells each face from others, carried further."""

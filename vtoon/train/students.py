@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from vtoon.models.builtin import LIVE, SMALL, BuiltinVToonify
 from vtoon.models.vtoonify import VToonifyConfig
 from vtoon.train.init import unit_variance_
 from vtoon.train.paired import GRID, onto
-from vtoon.train.pairs import OFFSET_GRID, SHEET, Drawings, FaceSheets, find_face, new_array, save_array
+from vtoon.train.pairs import OFFSET_GRID, SHEET, SHEET_EYES, Drawings, FaceSheets, find_face, new_array, save_array
 from vtoon.train.recipes.distill import Batch
 from vtoon.train.teacher import PairTeacher
 from vtoon.types import Landmarks
@@ -32,6 +33,13 @@ LOST = 0.5  # farther than this the landmarks of a drawing are not of its face
 HELD_OUT = 8  # faces that the student never sees, of sets that are large enough; its report is of them
 Paint = Callable[[np.ndarray, Landmarks], np.ndarray]  # uint8 [H, W, 3] and its face -> the drawing, of any size
 Watch = Callable[[int, int], None]  # faces done, of all
+
+
+class Shaping(Protocol):
+    """A teacher that tells shape and appearance apart itself; see BuiltinPainter."""
+
+    def unshaped(self, image: np.ndarray, face: Landmarks) -> np.ndarray: ...
+    def reshaping(self, image: np.ndarray, face: Landmarks) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -50,25 +58,53 @@ class Lesson:
 
 
 def lesson_by(
-    paint: Paint, faces: FaceSheets, name: str, stamp: str, watch: Watch = lambda done, total: None
+    paint: Paint,
+    faces: FaceSheets,
+    name: str,
+    stamp: str,
+    watch: Watch = lambda done, total: None,
+    shaping: Shaping | None = None,
 ) -> Lesson:
-    """Every sheet drawn by a teacher. Done once for each `stamp` (the teacher's settings); what was stopped goes on."""
-    raw = _painted(paint, faces, f"{name}-{stamp}", watch)
+    """Every sheet drawn by a teacher. Done once for each `stamp` (the teacher's settings); what was stopped goes on.
+    `shaping`: of a teacher that knows how it reshapes faces, which then has not to be found in its drawings."""
     count = len(faces)
     kept = count - HELD_OUT if count >= 4 * HELD_OUT else count
     reported = range(kept, count) if kept < count else range(max(0, count - HELD_OUT), count)
     rows = (values[:kept] for values in (faces.photos, faces.landmarks, faces.native_eyes, faces.parts))
     taught = FaceSheets(faces.folder, *rows)
+    if shaping:
+        raw = _painted(paint, faces, f"{name}-{stamp}-reported", watch, reported.start)
+        sheets = _painted(shaping.unshaped, taught, f"{name}-{stamp}-unshaped", watch)
+        offsets, median = _told(shaping, taught, f"{name}-{stamp}")
+        return Lesson(Drawings(taught, sheets, offsets), raw, reported, median)
+    raw = _painted(paint, faces, f"{name}-{stamp}", watch)
     sheets, offsets, median = _shaped(taught, raw, f"{name}-{stamp}")
     return Lesson(Drawings(taught, sheets, offsets, exact=median <= RESHAPES), raw, reported, median)
 
 
-def _painted(paint: Paint, faces: FaceSheets, stem: str, watch: Watch) -> np.ndarray:
+def _told(shaping: Shaping, faces: FaceSheets, stem: str) -> tuple[np.ndarray, float]:
+    """Offsets to the teacher's own shapes, and how far landmarks go: the median over faces, eye distances."""
+    place = faces.folder / f"{stem}-offsets.npy"
+    if not place.exists():
+        told = [shaping.reshaping(np.array(photo), Landmarks(points.astype(np.float64)))
+                for photo, points in zip(faces.photos, faces.landmarks, strict=True)]  # fmt: skip
+        save_array(
+            place, np.stack([cv2.resize(field, (OFFSET_GRID, OFFSET_GRID)) for field in told]).astype(np.float16)
+        )
+    offsets = np.load(place)
+    cells = np.clip(faces.landmarks * (OFFSET_GRID / SHEET), 0, OFFSET_GRID - 1).astype(int)
+    moved = [np.hypot(*own[at[:, 1], at[:, 0]].astype(np.float32).T).mean()
+             for own, at in zip(offsets, cells, strict=True)]  # fmt: skip
+    return offsets, float(np.median(moved)) / SHEET_EYES
+
+
+def _painted(paint: Paint, faces: FaceSheets, stem: str, watch: Watch, first: int = 0) -> np.ndarray:
+    """uint8 [N, SHEET, SHEET, 3]; those before `first` are left out, and black."""
     whole, part, count = (faces.folder / f"{stem}-{end}" for end in ("raw.npy", "raw.part", "raw.count"))
     if not whole.exists():
         done = int(count.read_text()) if part.exists() and count.exists() else 0
         array = np.lib.format.open_memmap(part) if done else new_array(part, faces.photos.shape)
-        for i in range(done, len(faces)):
+        for i in range(max(done, first), len(faces)):
             drawn = paint(np.array(faces.photos[i]), Landmarks(faces.landmarks[i].astype(np.float64)))
             way = cv2.INTER_AREA if drawn.shape[0] > SHEET else cv2.INTER_CUBIC
             array[i] = drawn if drawn.shape[0] == SHEET else cv2.resize(drawn, (SHEET, SHEET), interpolation=way)
