@@ -30,7 +30,7 @@ SMALL = VToonifyConfig(
     kernel_bank=8,
     channels={4: 4, 8: 4, 16: 4, 32: 96, 64: 80, 128: 48, 256: 16},
 )
-# For one style on a machine that has little: 1.5 GFLOP at 256x256, 1.9 MB. It sees and draws squares of 2x2 pixels:
+# For one style on a machine that has little: 1.6 GFLOP at 256x256, 1.6 MB. It sees and draws squares of 2x2 pixels:
 # features of the whole size are so many that the few channels they may have leave a processor half idle.
 LIVE = replace(
     SMALL,
