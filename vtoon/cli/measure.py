@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -68,13 +69,15 @@ class RecordingStylizer(Stylizer):
     def __init__(self, stylizer: Stylizer) -> None:
         super().__init__(stylizer.checkpoint, str(stylizer.device))
         self.drawn: Counter[tuple[int, int]] = Counter()  # (height, width)
+        self._counting = Lock()  # frames are drawn side by side
 
     def engine(self, options: StylizeOptions, moving: bool = False) -> Engine:
         engine = super().engine(options, moving)
         draw = engine.draw
 
         def recorded(jobs: list[Job]) -> list[np.ndarray]:
-            self.drawn.update(job.image.shape[:2] for job in jobs)
+            with self._counting:
+                self.drawn.update(job.image.shape[:2] for job in jobs)
             return draw(jobs)
 
         engine.draw = recorded
