@@ -75,6 +75,11 @@ def test_details_nothing_was_trained_for_are_refused(detail):
         RegionPlanner(detail)
 
 
+def test_a_network_of_small_pictures_has_its_own_detail():
+    box = plan_one(RegionPlanner(8.0, allowed=(8.0, 8.0)), face_at(300, 240, 80))
+    assert box.scale == pytest.approx(0.1, rel=0.05)
+
+
 def test_auto_detail_follows_the_face_between_its_bounds():
     assert auto_detail(20) == 64 and auto_detail(90) == 90 and auto_detail(400) == 112
 

@@ -80,9 +80,15 @@ class RegionPlanner:
     zone; when a box moves it moves by multiples of 8 px, which leaves a network of stride 8 aligned to the frame.
     """
 
-    def __init__(self, detail: float | Literal["auto"] = "auto", extent: Extent = Extent()) -> None:
-        if detail != "auto" and not (isinstance(detail, int | float) and DETAIL_RANGE[0] <= detail <= DETAIL_RANGE[1]):
-            low, high = map(int, DETAIL_RANGE)
+    def __init__(
+        self,
+        detail: float | Literal["auto"] = "auto",
+        extent: Extent = Extent(),
+        allowed: tuple[float, float] = DETAIL_RANGE,
+    ) -> None:
+        """`allowed`: of `detail`; a network of small pictures was trained for smaller faces. Raises VtoonError."""
+        low, high = map(int, allowed)
+        if detail != "auto" and not (isinstance(detail, int | float) and allowed[0] <= detail <= allowed[1]):
             raise VtoonError(f"detail is {detail!r}; it must be 'auto' or {low} to {high} (px between the eyes)")
         self._detail, self._extent = detail, extent
         self._plans: dict[int, _Plan] = {}

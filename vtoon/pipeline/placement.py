@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from vtoon.faces import CORE, RegionPlanner, auto_detail, blend_mask, crop_face, face_size, paste_back, published_crop
+from vtoon.faces.region import DETAIL_RANGE
 from vtoon.painters.engine import Job
 from vtoon.painters.published import PUBLISHED_EYES
 from vtoon.types import CropBox, Landmarks, Rendered, TrackedFrame
@@ -56,8 +57,8 @@ def _inside(face: Landmarks, box: CropBox) -> Landmarks:
 class Paste:
     """Every face drawn at a working size that suits it and blended back softly (default)."""
 
-    def __init__(self, detail: float | str = "auto") -> None:
-        self.planner = RegionPlanner(detail)
+    def __init__(self, detail: float | str = "auto", allowed: tuple[float, float] = DETAIL_RANGE) -> None:
+        self.planner = RegionPlanner(detail, allowed=allowed)
 
     def regions(self, tracked: TrackedFrame) -> list[Region]:
         regions = []

@@ -309,9 +309,10 @@ class Stylizer:
     def place(self, options: StylizeOptions, face: Landmarks | None, size: tuple[int, int]) -> Placement:
         """The geometry for a clip or picture of `size` (height, width) whose first face is `face`."""
         upscale = self.checkpoint.upscale
-        detail = self.checkpoint.eyes if upscale > 1 and options.detail == "auto" else options.detail
+        own = self.checkpoint.eyes if upscale > 1 and options.detail == "auto" else None
+        detail = own or options.detail
         if options.placement == "paste":
-            return Paste(detail)
+            return Paste(own, (own, own)) if own else Paste(detail)
         if options.placement == "full" and upscale > 1 and (options.exact or options.parsing_map):
             # Unscaled, so that the crop's rule for smoothing does not matter.
             return Crop.whole(size, upscale, self.checkpoint.eyes)
