@@ -96,7 +96,7 @@ class BuiltinVToonify(nn.Module):
         fields, parts = self.face(small, eye_distance)
         parts = parts.sigmoid()
         if field is None:
-            field = fields[torch.arange(len(x), device=x.device), look] * eye_distance[:, :, None, None]
+            field = _own(fields, look, eye_distance)
         field = field * degree[:, :, None, None]
         reshaped = warp(x, field)
         tones = face_tones(small, parts) if tones is None else tones
@@ -119,7 +119,7 @@ class BuiltinVToonify(nn.Module):
     def shape(self, x: Tensor, look: Tensor, eye_distance: Tensor) -> Tensor:
         """The backward map that `forward` takes where none is told: [N, 2, H / 8, W / 8] px at degree 1."""
         fields = self.face(F.avg_pool2d(x, POOL), eye_distance)[0]
-        return fields[torch.arange(len(x), device=x.device), look] * eye_distance[:, :, None, None]
+        return _own(fields, look, eye_distance)
 
     def draw(
         self,
@@ -174,6 +174,11 @@ class BuiltinVToonify(nn.Module):
         known = torch.tensor([float(name in other.codes.names) for name in self.codes.names])
         for name in ("holds", "traits", "eyes"):
             getattr(self, name).copy_(getattr(other, name)[rows].cpu() * known)
+
+
+def _own(fields: Tensor, look: Tensor, eye_distance: Tensor) -> Tensor:
+    """Of all looks' fields [N, looks, 2, h, w], in eye distances, each face's own: [N, 2, h, w] px."""
+    return fields[torch.arange(len(fields), device=fields.device), look] * eye_distance[:, :, None, None]
 
 
 def hold_tone(drawing: Tensor, skin: Tensor, colour: Tensor, hold: Tensor) -> Tensor:

@@ -114,13 +114,11 @@ class Eye:
         gaps = self.upper[n // 4 : 3 * n // 4] - self.lower[n // 4 : 3 * n // 4]
         return float(np.hypot(*gaps.T).mean()) / self.width
 
-    @property
+    @cached_property
     def mask(self) -> np.ndarray:
         """The opening, float32 [h, w]; its border about a unit soft."""
         outline = np.vstack([self.upper + self.up * 1.2 * self.unit, self.lower[::-1] - self.up * 0.6 * self.unit])
-        canvas = np.zeros(self.size, np.uint8)
-        cv2.fillPoly(canvas, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-        return blur(canvas.astype(np.float32) / 255, 1.0 * self.unit)
+        return filled(self.size, [outline], 1.0 * self.unit)
 
     def grid(self) -> tuple[np.ndarray, np.ndarray]:
         """x and y of the window's pixels."""
@@ -193,14 +191,20 @@ def keep_rims(rgb: np.ndarray, face: Portrait) -> np.ndarray:
         [points[[0, 36]].mean(0), eyes[0].mean(0), points[27], eyes[1].mean(0), points[[16, 45]].mean(0)]
     )
     round_eyes = filled(rgb.shape[:2], [ribbon(middle - up * 15 * unit, up, 54 * unit)], 8 * unit)
-    grown = [eye.mean(0) + 1.35 * (eye - eye.mean(0)) for eye in eyes]
+    openings = [grown(eye, 1.35) for eye in eyes]
     brows = [ribbon(points[brow], up, 5 * unit) for brow in (slice(17, 22), slice(22, 27))]
-    own = round_eyes * (1 - filled(rgb.shape[:2], grown + brows, 2 * unit))
+    own = round_eyes * (1 - filled(rgb.shape[:2], openings + brows, 2 * unit))
     photo = face.image.astype(np.float32) / 255 if face.image.dtype == np.uint8 else face.image
     told, drawn = (picture - blur(picture, 5 * unit) for picture in (photo, rgb))
     *_, line = tensor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), 2.5 * unit)
     strong = smoothstep(blur(np.abs(told).max(2), 1.2 * unit), *RIMS) * smoothstep(line, *LINES) * own
     return np.clip(rgb + strong[..., None] * (told - drawn), 0, 1)
+
+
+def grown(points: np.ndarray, factor: float) -> np.ndarray:
+    """[n, 2] from their middle."""
+    centre = points.mean(0)
+    return centre + (points - centre) * factor
 
 
 def ribbon(line: np.ndarray, up: np.ndarray, half: float) -> np.ndarray:
@@ -380,7 +384,4 @@ def stroke(points: np.ndarray, widths: np.ndarray, size: tuple[int, int]) -> np.
     ahead = np.gradient(points, axis=0)
     normal = np.stack([-ahead[:, 1], ahead[:, 0]], 1) / (np.hypot(*ahead.T)[:, None] + 1e-6)
     half = normal * widths[:, None] / 2
-    canvas = np.zeros(size, np.uint8)
-    outline = np.vstack([points + half, (points - half)[::-1]])
-    cv2.fillPoly(canvas, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return canvas.astype(np.float32) / 255
+    return filled(size, [np.vstack([points + half, (points - half)[::-1]])], 0)

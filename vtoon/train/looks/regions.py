@@ -8,7 +8,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from vtoon.painters.living_eyes import Portrait, filled, ribbon
+from vtoon.painters.living_eyes import Portrait, filled, grown, ribbon
 from vtoon.train.looks.tone import blur, smoothstep, stretched, to_lab
 
 
@@ -26,7 +26,7 @@ class Face(Portrait):
     def eyes(self) -> np.ndarray:
         """The openings of the eyes, slightly grown."""
         points = self.landmarks.points
-        return self._polygons([_grown(points[36:42], 1.12), _grown(points[42:48], 1.12)], feather=2.0)
+        return self._polygons([grown(points[36:42], 1.12), grown(points[42:48], 1.12)], feather=2.0)
 
     @cached_property
     def mouth(self) -> np.ndarray:
@@ -51,7 +51,7 @@ class Face(Portrait):
     def drawn(self) -> np.ndarray:
         """What an artist draws with a line inside a face: eyes, brows, nose base, lips."""
         points = self.landmarks.points
-        parts = [_grown(points[36:42], 1.45), _grown(points[42:48], 1.45), _grown(points[48:60], 1.12)]
+        parts = [grown(points[36:42], 1.45), grown(points[42:48], 1.45), grown(points[48:60], 1.12)]
         parts += [ribbon(points[17:22], self.up, 9 * self.unit), ribbon(points[22:27], self.up, 9 * self.unit)]
         parts += [ribbon(points[31:36], self.up, 9 * self.unit)]
         return self._polygons(parts, feather=7.0)
@@ -123,8 +123,3 @@ class Face(Portrait):
     def _polygons(self, polygons: list[np.ndarray], feather: float) -> np.ndarray:
         """Filled polygons ([n, 2] px each), blurred by `feather` units."""
         return filled(self.image.shape[:2], polygons, feather * self.unit)
-
-
-def _grown(points: np.ndarray, factor: float) -> np.ndarray:
-    centre = points.mean(0)
-    return centre + (points - centre) * factor
