@@ -136,19 +136,19 @@ class BuiltinVToonify(nn.Module):
         last = torch.channels_last
         fold = self.net.config.fold
         where = F.interpolate(parts.contiguous(memory_format=last), scale_factor=POOL // fold, mode="bilinear")
-        inputs = (*(F.pixel_unshuffle(part, fold) for part in (reshaped, screen(reshaped))), where)
+        inputs = (*(_folded(part, fold) for part in (reshaped, screen(reshaped))), where)
         seen = torch.cat([part.to(dtype, memory_format=last) for part in inputs], 1)
         ground, detail = self.grounds[look], self.details[look][:, None, None, None]
         small = F.avg_pool2d(reshaped, POOL)
         tinted = torch.einsum("nij,njhw->nihw", ground[:, :, :3], small) + ground[:, :, 3:, None] - detail * small
         tinted = tinted.contiguous(memory_format=last)  # as all that is added to it: layouts that differ take longer
-        soft = F.interpolate(tinted, scale_factor=POOL, mode="bilinear") + detail * reshaped
+        soft = F.interpolate(tinted, scale_factor=POOL, mode="bilinear").addcmul_(detail, reshaped)
         if net is None:
             alone = len(code) == 1 and not torch.is_grad_enabled()  # one style: plain convolutions are faster
             net = bake(self.net, code, ones) if alone else self.net
         with arithmetic(seen.device, dtype):
             drawn = net(seen, code, ones)
-        return soft + F.pixel_shuffle(drawn.float(), fold)
+        return soft.add_(F.pixel_shuffle(drawn, fold) if fold > 1 else drawn)
 
     def baked(self, look: Tensor, eye_distance: Tensor, tones: Tensor) -> VToonify:
         """The network that draws, for one face's look [1], size [1, 1] px and tones [1, 7]: `forward` bakes one for
@@ -174,6 +174,11 @@ class BuiltinVToonify(nn.Module):
         known = torch.tensor([float(name in other.codes.names) for name in self.codes.names])
         for name in ("holds", "traits", "eyes"):
             getattr(self, name).copy_(getattr(other, name)[rows].cpu() * known)
+
+
+def _folded(x: Tensor, side: int) -> Tensor:
+    """Squares of `side` px as one pixel each; `pixel_unshuffle` copies where there is nothing to fold."""
+    return F.pixel_unshuffle(x, side) if side > 1 else x
 
 
 def _own(fields: Tensor, look: Tensor, eye_distance: Tensor) -> Tensor:

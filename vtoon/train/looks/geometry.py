@@ -27,7 +27,7 @@ class Shape:
 
 
 SHAPES = {
-    "toon3d": Shape(eyes=0.39, nose=-0.15, nostrils=-0.22, mouth=-0.09, jaw=-0.28, chin=-0.15, cheeks=0.10, head=0.06),
+    "toon3d": Shape(eyes=0.47, nose=-0.18, nostrils=-0.26, mouth=-0.11, jaw=-0.34, chin=-0.18, cheeks=0.12, head=0.07),
     "cartoon": Shape(eyes=0.234, nose=-0.083, mouth=0.021, jaw=-0.138, chin=-0.069),
     "comic": Shape(eyes=0.12, jaw=0.06, chin=0.06),
     "anime": Shape(eyes=0.38, nose=-0.22, mouth=-0.10, jaw=-0.22, chin=-0.10),
