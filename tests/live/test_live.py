@@ -295,6 +295,11 @@ def test_the_automatic_detail_changes_what_is_drawn_and_says_so(stylizer, portra
         list(drawn)
     assert said[0] == f"detail is {first} px now, to hold {fps:g} frames/s"
     assert sizes[1] - sizes[-1] > 5 or not coarser  # the first is of the warming up
+    held = sizes[-1]
+    sizes.clear()
+    with fed(loop, iter([np.ascontiguousarray(portrait[::2, ::2])] * 2)) as drawn:  # what was held is held on
+        list(drawn)
+    assert sizes[1] == pytest.approx(held, abs=1)
 
 
 def test_a_recording_is_whole_and_changes_are_obeyed_while_it_runs(stylizer, clip, tmp_path, monkeypatch):

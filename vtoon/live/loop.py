@@ -139,7 +139,7 @@ class Live:
 
     def _drawn(self, newest: Latest) -> Iterator[Rendered]:
         options = self.wish.options
-        options = replace(options, detail=DETAILS[FIRST_DETAIL]) if self._held else options
+        options = replace(options, detail=DETAILS[self._held.level]) if self._held else options
         tracked = self._wanted(FaceTracker().track(self._frames(newest)))
         tracked = largest_only(tracked) if options.faces == "largest" else tracked
         first = next(tracked, None)
