@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import socket
 import sys
 import threading
@@ -267,6 +268,39 @@ def test_sent_over_the_network_every_drawing_arrives_once_in_order(stylizer, por
     assert all(time > came[number] for number, (_, time) in zip(seen, arrived, strict=False))
     drawing = sent.images[begun]
     assert np.abs(arrived[0][0].astype(int) - drawing).mean() < 6 and (drawing != stamped(photo, seen[0])).any()
+
+
+def test_a_stream_of_flv_is_read_as_rtmp_carries_it(portrait):
+    photo, over = np.ascontiguousarray(portrait[::2, ::2]), threading.Event()
+
+    class Sent(io.RawIOBase):
+        def __init__(self, peer):
+            self.peer = peer
+
+        def writable(self):
+            return True
+
+        def write(self, content):
+            self.peer.sendall(content)
+            return len(content)
+
+    def serve(door):
+        with contextlib.suppress(OSError), av.open(Sent(door.accept()[0]), "w", format="flv") as container:
+            video = container.add_stream(
+                "libx264", 25, options={"preset": "ultrafast", "tune": "zerolatency", "g": "25"}
+            )
+            video.height, video.width = stamped(photo, 0).shape[:2]
+            for number in range(1 << BITS):
+                container.mux(video.encode(av.VideoFrame.from_ndarray(stamped(photo, number), format="rgb24")))
+                if over.wait(1 / 25):
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        threading.Thread(target=serve, args=[door], daemon=True).start()
+        with contextlib.closing(source.frames(f"tcp://127.0.0.1:{door.getsockname()[1]}")) as pictures:
+            told = [stamp(next(pictures)) for _ in range(30)]
+        over.set()
+    assert told == list(range(told[0], told[0] + 30)) and told[0] < 25
 
 
 def test_nothing_older_is_drawn_than_what_was_newest_when_the_one_before_had_gone(stylizer, portrait):

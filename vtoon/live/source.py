@@ -22,6 +22,9 @@ TIMEOUT = 5.0  # s without a packet after which a stream is opened again
 CAMERAS = {"Linux": ("v4l2", "/dev/video{}"), "Darwin": ("avfoundation", "{}"), "Windows": ("dshow", "video={}")}
 SCREENS = {"Linux": "x11grab", "Windows": "gdigrab", "Darwin": "avfoundation"}
 SCREEN = re.compile(r"screen(?::(\d+)x(\d+)\+(\d+),(\d+))?")  # width x height + left, top
+# Not `nobuffer`: what a stream is known by is not read again then, and RTMP never begins. What comes while it is looked
+# at is decoded at once, and left out.
+STREAM_OPTIONS = {"flags": "low_delay", "analyzeduration": "1000000", "probesize": "500000"}  # microseconds, bytes
 STREAM = re.compile(r"(rtsp|rtmp|rtmps|udp|tcp|srt|http|https)://")
 
 
@@ -77,7 +80,7 @@ def _open(name: str) -> av.container.InputContainer:
     if screen := SCREEN.fullmatch(name):
         return _open_screen(*screen.groups())
     if not name.isdigit():
-        return av.open(name, timeout=TIMEOUT, options={"fflags": "nobuffer", "flags": "low_delay"})
+        return av.open(name, timeout=TIMEOUT, options=STREAM_OPTIONS)
     system = platform.system()
     if system not in CAMERAS:
         raise VtoonError(f"cameras are not known on {system}; give a stream or a file")
