@@ -75,6 +75,16 @@ def test_names_are_plain(name, tmp_path):
         Wanted(name, tmp_path)
 
 
+def test_generators_that_were_trained_here_are_offered(tmp_path):
+    names = ["checkpoint/ffhq256.pkl", "checkpoint/other.pt", "runs/faces/network-snapshot-000009.pt"]
+    names += ["runs/faces/network-snapshot-000010.pt", "runs/style/mine/base/network-snapshot-000004.pt"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    offered = [names[0], *names[3:]]  # of each run the newest
+    assert Models("cpu", tmp_path).generators() == [str(tmp_path / name) for name in offered]
+
+
 def test_a_folder_must_be_there(tmp_path):
     assert Wanted("mine", tmp_path, "1h", tmp_path, "checkpoint/ffhq256.pkl").words[-4:] == [
         "--faces",

@@ -19,6 +19,7 @@ OWN, STYLES = "own", "style"  # colours: the face's own; the style's, where it h
 KEPT = 2  # models in memory
 PATTERNS = ("*.safetensors", "*.onnx", "vtoonify_*/vtoonify_*.pt", "vtoonify_*/vtoonify_*.safetensors")
 
+TRAINED = ("*/network-snapshot-*.pt", "style/*/base/network-snapshot-*.pt")  # of `vtoon finetune`, of a style's faces
 RUNS = ("*/*.safetensors", "style/*/*.safetensors", "style/*/student/*.safetensors")
 
 
@@ -73,7 +74,10 @@ class Models:
     def generators(self) -> list[str]:
         """Generators of faces, which a style of one's own can begin with."""
         files = sorted((self._folder / "checkpoint").glob("ffhq*"))
-        return [str(path) for path in files if path.suffix in (".pkl", ".pt")]
+        newest: dict[Path, Path] = {}
+        for pattern in TRAINED:
+            newest |= {path.parent: path for path in sorted((self._folder / "runs").glob(pattern))}
+        return [str(path) for path in (*files, *newest.values()) if path.suffix in (".pkl", ".pt")]
 
     def load(self, name: str) -> Stylizer:
         """One of `names`; nothing else is opened. Raises VtoonError where it is none, or its file is damaged."""
