@@ -272,3 +272,20 @@ def test_the_module_starts_the_same(home, capsys):
     with pytest.raises(SystemExit) as ended:
         dual.main(["generate", "--truncation", "9"])
     assert ended.value.code == 1 and capsys.readouterr().err.strip() == "error: truncation is 9; it must be 0 to 2"
+
+
+def test_the_sheet_of_a_style_shows_what_dualstylegan_draws(command, home):
+    codes(home)
+    here = home / "checkpoint"
+    words = ["style", "sheet", "--drawings", "data/cartoon/images/train", "--faces", "faces"]
+    words += ["--generators", here / "stylegan2-ffhq-config-f.pt"]
+    dual = [here / "cartoon" / "generator.pt", here / "cartoon" / "exstyle_code.npy"]
+    assert command(*words, "-o", "plain.png").code == 0
+    ended = command(*words, "-o", "sheet.png", "--dual", *dual)
+    assert ended.code == 0 and "sheet.png: 4 rows" in ended.out, ended.err
+    plain, sheet = load_image("plain.png")[0], load_image("sheet.png")[0]
+    row = sheet.shape[0] - plain.shape[0]
+    drawn, seeds = (sheet[top : top + row, -6 * row :] for top in (2 * row, row))
+    assert np.abs(drawn.astype(int) - seeds).mean() > 1  # the same seeds, in styles
+    missing = command(*words, "-o", "sheet.png", "--dual", dual[0], here / "none.npy")
+    assert missing.code and "none.npy: no such file" in missing.err

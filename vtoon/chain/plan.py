@@ -65,12 +65,10 @@ class Planner:
         base = self._base()
         faces = self._student_faces(base)
         toon, weight = self._single(base) if self.facts.road == "one" else self._taught(base)
-        if self.facts.road == "dual":
-            vtoonify = self._vtoonify_d(base, *self._dual(base, toon, faces))
-        else:
-            vtoonify = self._vtoonify(base, toon, weight)
+        dual = self._dual(base, toon, faces) if self.facts.road == "dual" else None
+        vtoonify = self._vtoonify_d(base, *dual) if dual else self._vtoonify(base, toon, weight)
         student = self._student(vtoonify, faces)
-        self._shown(base, toon, vtoonify, student, faces)
+        self._shown([base, toon], dual, [vtoonify, student], faces)
         return self.stages
 
     def _add(self, name: str, command: list[object], inputs: list[Path], outputs: list[Path], **more: object) -> None:
@@ -249,8 +247,9 @@ class Planner:
         self._add("student", command, [vtoonify, faces], [out], clears=(folder,), work=work)
         return out
 
-    def _shown(self, base: Path, toon: Path, vtoonify: Path, student: Path, faces: Path) -> None:
-        run, wish, clip = self.run, self.wish, self.wish.clip
+    def _shown(self, generators: list[Path], dual: tuple[Path, Path] | None, models: list[Path], faces: Path) -> None:
+        """A clip by the last of the models, and a sheet of everything."""
+        run, wish, clip, student = self.run, self.wish, self.wish.clip, models[-1]
         if clip is None:
             clip = run / "faces.mp4"
             self._add("faces_clip", ["style", "clip", faces, "-o", clip], [faces], [clip], work=(Work("start", 1),))
@@ -258,10 +257,11 @@ class Planner:
         command = ["stylize", clip, "-o", out, "--ckpt", student, "--overwrite", "--device", wish.device]
         self._add("clip", command, [clip, student], [out], work=(Work("start", 4),))
         out = run / "sheet.png"
-        command = ["style", "sheet", "-o", out, "--drawings", wish.drawings, "--faces", faces, "--generators", base]
-        command += [toon, *([run / "toon.pt"] if self.facts.road != "one" else [])]
-        command += ["--models", vtoonify, student, "--device", wish.device]
-        inputs = [wish.drawings, faces, base, toon, vtoonify, student]
+        command = ["style", "sheet", "-o", out, "--drawings", wish.drawings, "--faces", faces, "--generators"]
+        command += [*generators, *([run / "toon.pt"] if self.facts.road != "one" else [])]
+        command += ["--dual", *dual] if dual else []
+        command += ["--models", *models, "--device", wish.device]
+        inputs = [wish.drawings, faces, *generators, *(dual or ()), *models]
         self._add("sheet", command, inputs, [out], work=(Work("start", 4),))
 
 

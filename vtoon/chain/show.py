@@ -7,15 +7,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from vtoon.chain.wish import pictures_in
 from vtoon.errors import VtoonError
 from vtoon.image import load_image, save_image
+from vtoon.latent.dual import load_artist
 from vtoon.latent.sampler import load_sampler
 from vtoon.latent.sheets import table
 from vtoon.pipeline.stylize import load
 from vtoon.train.dataset_files import square
 from vtoon.video import VideoWriter
+from vtoon.weights.duals import load_codes_of
 
 SIDE, CELL = 384, 192  # px: of the clip, of a cell of the sheet
 FACES, FRAMES, RATE = 4, 40, 25  # in the clip, of each face, a second
@@ -59,15 +62,27 @@ def moved(image: np.ndarray, time: float) -> np.ndarray:
 
 
 def sheet(
-    out: Path, drawings: Path, faces: Path, generators: Sequence[Path], models: Sequence[Path], device: str
+    out: Path,
+    drawings: Path,
+    faces: Path,
+    generators: Sequence[Path],
+    models: Sequence[Path],
+    device: str,
+    dual: tuple[Path, Path] | None = None,
 ) -> int:
-    """Drawings; the same seeds by each generator; photos, and what each model makes of them. Returns the rows."""
+    """Drawings; the same seeds by each generator; photos, and what each model makes of them. Returns the rows.
+
+    `dual`: a DualStyleGAN, which draws the same seeds, too, and the codes of its styles, one for each column.
+    """
     rows, names = [[square(image, CELL) for image in some(drawings, COLUMNS)]], ["drawings"]
     for path in generators:
         sampler = load_sampler(path, device)
         pictures = sampler.pictures(sampler.latents(range(1, COLUMNS + 1), PSI))
         rows.append([square(image, CELL) for image in pictures])
         names.append(path.stem if path.stem.count("-") < 2 else "base")
+    if dual:
+        rows.append([square(image, CELL) for image in _by_dual(*dual, device)])
+        names.append("DualStyleGAN")
     photos = some(faces, COLUMNS)
     rows.append([square(image, CELL) for image in photos])
     names.append("photos")
@@ -80,3 +95,12 @@ def sheet(
     blank = np.full((CELL, CELL, 3), 255, np.uint8)
     save_image(out, table([row + [blank] * (widest - len(row)) for row in rows], down=names))
     return len(rows)
+
+
+def _by_dual(generator: Path, codes: Path, device: str) -> list[np.ndarray]:
+    """The seeds of the sheet, each in the style of another drawing, evenly from first to last."""
+    artist = load_artist(generator, device)
+    styles = list(load_codes_of(codes, artist.net.generator, "vtoon dual destylize makes it").values())
+    extrinsic = artist.w_of(torch.cat([styles[i * len(styles) // COLUMNS] for i in range(COLUMNS)]))
+    intrinsic = artist.faces.latents(range(1, COLUMNS + 1), PSI)
+    return artist.pictures(intrinsic, extrinsic, artist.weights())

@@ -97,6 +97,8 @@ class Sheet:
     """Generators, in the order of the rows."""
     models: Annotated[list[Path], arg(metavar="CKPT [CKPT ...]", help_behavior_hint="")] = field(default_factory=list)
     """Stylizers, in the order of the rows."""
+    dual: Annotated[tuple[Path, Path] | None, arg(metavar="CKPT CODES", help_behavior_hint="")] = None
+    """A DualStyleGAN and the codes of its styles (.npy): the same seeds, each in another style."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="OUT.png")] = Path("output/sheet.png")
     """The picture to write."""
     device: Device = "auto"
@@ -110,6 +112,6 @@ class Sheet:
         for folder in (self.drawings, self.faces):
             if not folder.is_dir():
                 raise VtoonError(f"{folder}: not a folder of pictures")
-        rows = sheet(self.output, self.drawings, self.faces, self.generators, self.models, self.device)
+        rows = sheet(self.output, self.drawings, self.faces, self.generators, self.models, self.device, self.dual)
         if not self.messages.quiet:
             print(f"{self.output}: {rows} rows")
