@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vtoon.train.dataset import Dataset
     from vtoon.train.lessons import FinetuneOptions
     from vtoon.train.recipes.finetune import StyleGANFinetune
+    from vtoon.train.trainer import TrainOptions
     from vtoon.weights.snapshots import Start
 
 LARGE = 512  # px from which models from nothing are as wide as published
@@ -101,7 +102,7 @@ class Finetune:
 
     def _fit(self, device: str) -> None:
         from vtoon.train.distributed import is_main
-        from vtoon.train.trainer import TrainOptions, fit
+        from vtoon.train.trainer import fit
 
         begun = time.monotonic()
         if self._new and self.warm_up and not self._warmed(device):
@@ -109,23 +110,32 @@ class Finetune:
         minutes = None if self.minutes is None else max(0.0, self.minutes - (time.monotonic() - begun) / 60)
         recipe, start = self._recipe(device)
         images = recipe.options.images
-        steps, tick = max(1, round(1000 * self.kimg / images)), max(1, round(1000 * self.tick / images))
-        options = TrainOptions(
-            self.outdir,
-            steps,
-            log_every=max(1, min(tick // 4, 50)),
-            preview_every=self.preview or tick,
+        tick = self._steps(self.tick, images)
+        options = self._run_of(
+            self.kimg,
+            images,
             save_every=self.snap * tick,
             accumulate=self.machine.accumulate,
             previews="preview_{step:06d}.png",
             start=start,
             minutes=minutes,
-            images=images,
         )
         done = fit(recipe, options)
         if is_main() and not self.messages.quiet:
-            end = "" if done >= steps else "; the same command goes on"
+            end = "" if done >= options.steps else "; the same command goes on"
             print(f"{self.outdir / recipe.name_of(done)}.pt: {done * images / 1000:.1f} of {self.kimg:g} kimg{end}")
+
+    @staticmethod
+    def _steps(kimg: float, images: int) -> int:
+        return max(1, round(1000 * kimg / images))
+
+    def _run_of(self, kimg: float, images: int, **more: object) -> TrainOptions:
+        """A training of so many thousand pictures, `images` a step, in this command's folder."""
+        from vtoon.train.trainer import TrainOptions
+
+        tick = self._steps(self.tick, images)
+        often = {"log_every": max(1, min(tick // 4, 50)), "preview_every": self.preview or tick}
+        return TrainOptions(self.outdir, self._steps(kimg, images), images=images, **often, **more)
 
     def _warmed(self, device: str) -> bool:
         """Whether the warm-up is done, which it then is for good; else the same command goes on with it."""
@@ -134,7 +144,7 @@ class Finetune:
         from vtoon.train.dataset import Dataset
         from vtoon.train.distributed import any_rank, is_main
         from vtoon.train.recipes.warm_up import WarmUp
-        from vtoon.train.trainer import TrainOptions, fit, tune_device
+        from vtoon.train.trainer import fit, tune_device
 
         if self._warm.is_file():
             return True
@@ -142,12 +152,10 @@ class Finetune:
         tune_device(where)
         net = self._from_nothing().net
         options = self._options(where, net, None)
-        steps, tick = (max(1, round(1000 * kimg / options.images)) for kimg in (self.warm_up, self.tick))
-        run = TrainOptions(
-            self.outdir,
-            steps,
-            log_every=max(1, min(tick // 4, 50)),
-            preview_every=self.preview or tick,
+        steps, tick = (self._steps(kimg, options.images) for kimg in (self.warm_up, self.tick))
+        run = self._run_of(
+            self.warm_up,
+            options.images,
             save_every=steps,
             save_begin=steps,
             state_every=self.snap * tick,
@@ -155,7 +163,6 @@ class Finetune:
             state="warm-up-state.pt",
             logs=self.outdir / "warm-up",
             minutes=self.minutes,
-            images=options.images,
         )
         done = fit(WarmUp(net, Dataset(self.data, self.size, where), options, steps), run)
         any_rank(False)  # the file is there before the others look for it
