@@ -21,7 +21,8 @@ import tyro
 from vtoon.cli.common import Device, guard
 from vtoon.cli.styles import portrait
 from vtoon.live.loop import Live, Stats, Wish
-from vtoon.pipeline.stylize import StylizeOptions, load
+from vtoon.pipeline.options import StylizeOptions
+from vtoon.pipeline.stylize import load
 from vtoon.types import Frame
 from vtoon.video import VideoWriter
 

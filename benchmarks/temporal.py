@@ -28,8 +28,9 @@ from vtoon.errors import VtoonError
 from vtoon.faces import FaceTracker
 from vtoon.flow import estimate_flow, find_estimator, follow, steady
 from vtoon.metrics import sharpness, warping_error
+from vtoon.pipeline.options import StylizeOptions
 from vtoon.pipeline.placement import Paste
-from vtoon.pipeline.stylize import StylizeOptions, Stylizer
+from vtoon.pipeline.stylize import Stylizer
 from vtoon.types import Rendered
 from vtoon.video import VideoReader
 

@@ -1,4 +1,4 @@
-"""The public path of `StylizeOptions`, which scripts import from here; the code is in vtoon/pipeline/stylize.py."""
+"""The public path of `StylizeOptions`, which scripts import from here; the code is in vtoon/pipeline."""
 
 from vtoon.pipeline.stylize import Progress, StylizeOptions, Stylizer, Summary, load
 

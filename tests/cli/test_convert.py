@@ -10,7 +10,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from vtoon.pipeline.stylize import StylizeOptions, load
+from vtoon.pipeline.options import StylizeOptions
+from vtoon.pipeline.stylize import load
 from vtoon.weights.converted import FORMAT
 from vtoon.weights.lockfile import sha256
 

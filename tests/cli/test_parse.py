@@ -8,8 +8,9 @@ import pytest
 from vtoon.flow import estimate_flow
 from vtoon.painters.companions import load_parser
 from vtoon.painters.parsing import ParsingSmoother
+from vtoon.pipeline.options import StylizeOptions
 from vtoon.pipeline.placement import Full
-from vtoon.pipeline.stylize import StylizeOptions, load
+from vtoon.pipeline.stylize import load
 from vtoon.types import TrackedFrame
 from vtoon.video import VideoReader
 

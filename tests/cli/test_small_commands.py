@@ -13,7 +13,8 @@ from vtoon.cli import measure
 from vtoon.cli.styles import drawings
 from vtoon.painters.engine import Engine
 from vtoon.pipeline import samples
-from vtoon.pipeline.stylize import StylizeOptions, load
+from vtoon.pipeline.options import StylizeOptions
+from vtoon.pipeline.stylize import load
 
 
 def test_without_arguments_help_is_shown(command):

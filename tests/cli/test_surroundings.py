@@ -120,7 +120,7 @@ def test_the_flag_for_interlaced_video_reaches_the_reader(mode):
     import tyro
 
     from vtoon.cli.stylize import Stylize, shared_options
-    from vtoon.pipeline.stylize import StylizeOptions
+    from vtoon.pipeline.options import StylizeOptions
 
     asked = tyro.cli(
         Stylize, args=["a.mp4", "--deinterlace", mode], use_underscores=True, config=(tyro.conf.OmitArgPrefixes,)

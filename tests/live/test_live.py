@@ -26,7 +26,7 @@ from vtoon.live.loop import DETAILS, FIRST_DETAIL, WATCHED, Detail, Live, Wish
 from vtoon.live.sink import Recording, Stream, open_sink
 from vtoon.live.source import Latest, Newest
 from vtoon.painters.engine import Engine
-from vtoon.pipeline.stylize import StylizeOptions
+from vtoon.pipeline.options import StylizeOptions
 from vtoon.types import Frame, Rendered, TrackedFace, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter
 

@@ -17,16 +17,9 @@ from vtoon.models.builtin import BuiltinVToonify
 from vtoon.models.face_net import FaceNet
 from vtoon.painters.builtin import BuiltinPainter, carried
 from vtoon.painters.engine import Engine, Job
-from vtoon.painters.living_eyes import (
-    EyeLight,
-    Portrait,
-    around_eyes,
-    bare,
-    eyes_of,
-    keep_rims,
-    redraw_eyes,
-    skin_below,
-)
+from vtoon.painters.eye_reading import EyeLight, bare, skin_below
+from vtoon.painters.eye_shapes import Portrait, around_eyes, eyes_of
+from vtoon.painters.living_eyes import keep_rims, redraw_eyes
 from vtoon.types import Landmarks, Style
 
 SIDE, EYES = 256, 110.0

@@ -12,7 +12,8 @@ from PIL import Image
 from vtoon.errors import VtoonError
 from vtoon.pipeline.batch import DAMAGED, DONE, FAILED, SKIPPED, Result, one_line, stylize_all, table
 from vtoon.pipeline.jobs import Job, Naming, plan
-from vtoon.pipeline.stylize import StylizeOptions, load
+from vtoon.pipeline.options import StylizeOptions
+from vtoon.pipeline.stylize import load
 
 FLAT = np.full((40, 48, 3), 90, np.uint8)
 

@@ -13,8 +13,8 @@ from vtoon.errors import VtoonError
 from vtoon.faces import FaceDetector
 from vtoon.image import load_image, save_image
 from vtoon.pipeline import people as module
+from vtoon.pipeline.options import StylizeOptions
 from vtoon.pipeline.people import People, Place, Seen, frame_of
-from vtoon.pipeline.stylize import StylizeOptions
 from vtoon.types import Frame, Landmarks, TrackedFace, TrackedFrame
 from vtoon.video import VideoReader
 from vtoon.video.part import Part

@@ -21,8 +21,9 @@ from vtoon.painters.engine import Job
 from vtoon.painters.parsing import ParsingSmoother, neighbours
 from vtoon.painters.parsing_map import ParsingMap
 from vtoon.painters.published import BAKED, PublishedModel, own_face
+from vtoon.pipeline.options import StylizeOptions
 from vtoon.pipeline.placement import Paste
-from vtoon.pipeline.stylize import StylizeOptions, Stylizer, load
+from vtoon.pipeline.stylize import Stylizer, load
 from vtoon.types import Frame, TrackedFace, TrackedFrame
 
 

@@ -15,7 +15,8 @@ from vtoon.errors import VtoonError
 from vtoon.image import recolour
 from vtoon.painters.builtin import sharpened
 from vtoon.painters.engine import Engine, Job, pick_device, pick_dtype
-from vtoon.pipeline.stylize import StylizeOptions, Stylizer
+from vtoon.pipeline.options import StylizeOptions
+from vtoon.pipeline.stylize import Stylizer
 from vtoon.system.clock import StageClock
 from vtoon.system.memory import free_bytes, kept_bytes, reuse_freed_memory
 from vtoon.types import Frame

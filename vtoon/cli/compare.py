@@ -15,7 +15,8 @@ from vtoon.cli.measure import gflop
 from vtoon.image import save_image
 from vtoon.latent.sheets import table
 from vtoon.metrics import identity_distance, warping_error
-from vtoon.pipeline.stylize import StylizeOptions, Stylizer
+from vtoon.pipeline.options import StylizeOptions
+from vtoon.pipeline.stylize import Stylizer
 from vtoon.types import Landmarks
 from vtoon.weights.dlib_embedding import load_face_embedding
 

@@ -127,7 +127,8 @@ class DistillCommand:
         """How the teacher draws a face, what tells its settings from others, and how it reshapes, where it tells."""
         from vtoon.cli.generator_teacher import is_generator, painter
         from vtoon.painters.builtin import BuiltinPainter
-        from vtoon.pipeline.stylize import StylizeOptions, load
+        from vtoon.pipeline.options import StylizeOptions
+        from vtoon.pipeline.stylize import load
 
         asked: tuple = (self.teacher_style, self.style_degree, self.color_transfer)
         if is_generator(self.teacher):

@@ -43,7 +43,8 @@ class Export:
         from vtoon.image import load_image
         from vtoon.painters.engine import Job
         from vtoon.painters.onnx import export
-        from vtoon.pipeline.stylize import StylizeOptions, load
+        from vtoon.pipeline.options import StylizeOptions
+        from vtoon.pipeline.stylize import load
 
         show_notices(self.messages)
         options = StylizeOptions(self.style, self.style_degree, self.color_transfer)

@@ -100,7 +100,7 @@ class StyleTransfer:
     def run(self) -> int:
         """Returns the exit code: 0 only if every input is done."""
         from vtoon.pipeline.jobs import Naming, plan
-        from vtoon.pipeline.stylize import StylizeOptions
+        from vtoon.pipeline.options import StylizeOptions
 
         show_notices(self.messages)
         options = StylizeOptions(

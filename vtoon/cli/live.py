@@ -68,7 +68,8 @@ class Live:
         from vtoon.live.loop import Live as Loop
         from vtoon.live.loop import Wish
         from vtoon.live.sink import open_sink
-        from vtoon.pipeline.stylize import StylizeOptions, load
+        from vtoon.pipeline.options import StylizeOptions
+        from vtoon.pipeline.stylize import load
 
         show_notices(self.messages)
         if not self.output:

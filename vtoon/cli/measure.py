@@ -15,7 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vtoon.painters.engine import Engine, Job
 from vtoon.painters.published import PublishedPainter
-from vtoon.pipeline.stylize import Progress, StylizeOptions, Stylizer, load
+from vtoon.pipeline.options import StylizeOptions
+from vtoon.pipeline.stylize import Progress, Stylizer, load
 from vtoon.system.clock import StageClock
 from vtoon.system.measure import best_seconds, device_name, peak_gflops, peak_gpu_memory_mb, peak_memory_mb
 from vtoon.video import probe

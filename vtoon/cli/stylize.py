@@ -14,7 +14,8 @@ from vtoon.cli.common import FAILED, Coding, Cut, Drawing, Flag, Speed, Talk, pr
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, which --help need not wait for
     from vtoon.pipeline.jobs import Job
-    from vtoon.pipeline.stylize import StylizeOptions, Stylizer
+    from vtoon.pipeline.options import StylizeOptions
+    from vtoon.pipeline.stylize import Stylizer
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Stylize:
     def run(self) -> int:
         """Returns the exit code: 0 only if every input is done."""
         from vtoon.pipeline.jobs import Naming, plan
-        from vtoon.pipeline.stylize import StylizeOptions, load
+        from vtoon.pipeline.options import StylizeOptions
+        from vtoon.pipeline.stylize import load
 
         show_notices(self.messages)
         options = StylizeOptions(

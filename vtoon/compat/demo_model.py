@@ -28,8 +28,9 @@ from vtoon.faces import FaceDetector, crop_face, published_crop
 from vtoon.image import as_image
 from vtoon.painters.engine import Engine, pick_device
 from vtoon.painters.published import PublishedModel
+from vtoon.pipeline.options import StylizeOptions
 from vtoon.pipeline.placement import Crop
-from vtoon.pipeline.stylize import StylizeOptions, Stylizer, load
+from vtoon.pipeline.stylize import Stylizer, load
 from vtoon.types import CropBox, Frame, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter
 

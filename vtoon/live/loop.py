@@ -18,9 +18,10 @@ from vtoon.live.sink import MILLISECOND, Sink
 from vtoon.live.source import Captured, Latest, Newest
 from vtoon.painters.engine import Engine, Job
 from vtoon.painters.published import PublishedModel
+from vtoon.pipeline.options import StylizeOptions
 from vtoon.pipeline.people import People
 from vtoon.pipeline.placement import Paste
-from vtoon.pipeline.stylize import StylizeOptions, Stylizer
+from vtoon.pipeline.stylize import Stylizer
 from vtoon.types import Frame, Rendered, TrackedFrame
 
 DETAILS = (64.0, 80.0, 96.0, 112.0, 128.0)  # px between the eyes, of the automatic detail

@@ -23,8 +23,10 @@ from vtoon.models.face_net import CELL
 from vtoon.models.vtoonify import VToonify
 from vtoon.ops import channels_last_
 from vtoon.painters.engine import Job, Painter
+from vtoon.painters.eye_reading import EyeLight
+from vtoon.painters.eye_shapes import Portrait, around_eyes
 from vtoon.painters.grading import Grading
-from vtoon.painters.living_eyes import EyeLight, Portrait, around_eyes, keep_rims, redraw_eyes
+from vtoon.painters.living_eyes import keep_rims, redraw_eyes
 from vtoon.painters.tones import SteadyTones
 from vtoon.types import Landmarks, Style
 

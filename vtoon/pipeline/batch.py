@@ -15,9 +15,10 @@ import numpy as np
 from vtoon.errors import VtoonError, describe
 from vtoon.image import about_image, load_image, save_image
 from vtoon.pipeline.jobs import Job
+from vtoon.pipeline.options import StylizeOptions
 from vtoon.pipeline.people import meet
 from vtoon.pipeline.placement import Placement
-from vtoon.pipeline.stylize import Progress, StylizeOptions, Stylizer, first_face, people_of
+from vtoon.pipeline.stylize import Progress, Stylizer, first_face, people_of
 from vtoon.system.target import Target
 from vtoon.types import Frame, TrackedFrame
 from vtoon.video import VideoReader, VideoWriter

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from vtoon.painters.published import PublishedModel
-from vtoon.pipeline.stylize import StylizeOptions, Stylizer
+from vtoon.pipeline.options import StylizeOptions
+from vtoon.pipeline.stylize import Stylizer
 from vtoon.types import Landmarks
 
 # The face as on a portrait: left, right, top, bottom, px at 64 px between the eyes.

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vtoon.faces.crop import PADDING
+from vtoon.pipeline.options import StylizeOptions
 from vtoon.pipeline.people import Place
-from vtoon.pipeline.stylize import StylizeOptions
 from vtoon.types import Style
 
 FORMATS = {  # name on the page: (extension, codec)

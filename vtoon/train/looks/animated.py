@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vtoon.painters.living_eyes import EyeLight, redraw_eyes
+from vtoon.painters.eye_reading import EyeLight
+from vtoon.painters.living_eyes import redraw_eyes
 from vtoon.train.looks.features import cel, complexion, keep_tone, lift, smooth
 from vtoon.train.looks.form import Form, form_of
 from vtoon.train.looks.lines import ink

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vtoon.painters.living_eyes import ribbon
+from vtoon.painters.eye_shapes import ribbon
 from vtoon.train.looks.regions import Face
 from vtoon.train.looks.tone import blur, smoothstep
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vtoon.painters.living_eyes import EyeLight, redraw_eyes
+from vtoon.painters.eye_reading import EyeLight
+from vtoon.painters.living_eyes import redraw_eyes
 from vtoon.train.looks.form import Form, form_of
 from vtoon.train.looks.masks import brow_mask, mane, skin_of
 from vtoon.train.looks.regions import Face

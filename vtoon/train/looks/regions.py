@@ -8,7 +8,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from vtoon.painters.living_eyes import Portrait, filled, grown, ribbon
+from vtoon.painters.eye_shapes import Portrait, filled, grown, ribbon
 from vtoon.train.looks.tone import blur, smoothstep, stretched, to_lab
 
 

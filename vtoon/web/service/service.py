@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vtoon.errors import VtoonError
-from vtoon.pipeline.stylize import StylizeOptions, Stylizer
+from vtoon.pipeline.options import StylizeOptions
+from vtoon.pipeline.stylize import Stylizer
 from vtoon.web.clips import described, safe_name
 from vtoon.web.context import Limits
 from vtoon.web.jobs import CANCELLED, DONE, FAILED, RUNNING, WAITING, Job, Queue
