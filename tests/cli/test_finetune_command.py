@@ -128,12 +128,12 @@ def test_switches_may_have_values():
 def test_the_quality_of_snapshots_is_named_for_what_it_is(here, root, command):
     ended = command("finetune", "--data", "square.zip", "--resume", root / "faces.pt", "--kimg", 0.004, "--batch", 4,
                     "--metrics", "kid,fid50k_full,pr", "--device", "cpu")  # fmt: skip
-    assert ended.code == 0 and "quality: KID, FID, precision and recall by dlib's face embedding" in ended.out, (
+    assert ended.code == 0 and "quality: KID, FID, precision and recall by dlib's first features" in ended.out, (
         ended.err
     )
     (line,) = (json.loads(line) for line in open("runs/finetune/metrics.jsonl"))
     for name in ("KID", "FID", "precision", "recall"):
-        assert np.isfinite(line[f"{name} by dlib's face embedding"])
+        assert np.isfinite(line[f"{name} by dlib's first features"])
     ended = command("finetune", "--data", "square.zip", "--size", 8, "--metrics", "is50k", "--device", "cpu", "-o", "x")
     assert ended.code == 1 and "'is50k' is none of kid, fid, pr" in ended.line
 

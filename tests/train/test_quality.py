@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -91,6 +92,24 @@ def test_a_generator_is_measured_the_same_every_time(data):
     first, again = measure(net), measure(net)
     assert first == again and list(first) == ["KID by colours", "precision by colours", "recall by colours"]
     assert measure.name == "KID, precision and recall by colours" and measure.count == 12
+
+
+def test_style_is_told_from_persons():
+    """By the first features another drawing of the same persons is far, other persons drawn alike are near."""
+    rng = np.random.default_rng(0)
+
+    def pictures(inked: bool) -> torch.Tensor:
+        calm = [cv2.GaussianBlur(rng.random((64, 64, 3), np.float32), (0, 0), 6) for _ in range(24)]
+        faces = np.stack([(x - x.min()) / (x.max() - x.min()) for x in calm])
+        faces = np.where(np.abs(faces - 0.5) < 0.05, 0, np.round(faces * 3) / 3) if inked else faces
+        return torch.from_numpy(faces.astype(np.float32)).permute(0, 3, 1, 2) * 2 - 1
+
+    features = module.find_features(CPU, style=True)
+    assert features.name == module.STYLE_STAND_IN
+    photos, others, drawings = (features.of(x) for x in (pictures(False), pictures(False), pictures(True)))
+    spread = photos.std(0)
+    near, far = (kid((photos - photos.mean(0)) / spread, (x - photos.mean(0)) / spread) for x in (others, drawings))
+    assert abs(near) < 0.05 * far
 
 
 class SmallInception(nn.Module):

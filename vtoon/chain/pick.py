@@ -16,7 +16,7 @@ from vtoon.latent.sampler import Sampler, load_sampler
 from vtoon.latent.sheets import table
 from vtoon.train.dataset import Dataset
 from vtoon.train.faces import AlignedFaces
-from vtoon.train.quality import Quality
+from vtoon.train.quality import Quality, find_features
 from vtoon.weights.generators import save_generator
 
 SEEDS = range(1, 7)  # of the sheet
@@ -51,7 +51,8 @@ def measured(folder: Path, base: Sampler, data: Path | None) -> list[Candidate]:
 
     At the start that is 1 + 0; drawings that are learned lower the first, persons that are lost raise the second.
     """
-    quality = None if data is None else Quality(Dataset(data, base.size, base.device), base.device, ("kid",))
+    style = find_features(base.device, style=True)
+    quality = data and Quality(Dataset(data, base.size, base.device), base.device, ("kid",), style)
     embed, rows = AlignedFaces(base.device), base.latents(COMPARED, PSI)
     start = None if quality is None else _kid(quality, base)
     before = _persons(base, rows, embed)

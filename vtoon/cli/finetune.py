@@ -78,7 +78,8 @@ class Finetune:
     """The average forgets half after so many (default: batch 10 / 32)."""
     metrics: Annotated[str, arg(metavar="auto|none|kid,fid,pr")] = "auto"
     """With each snapshot, how near it is to the pictures: KID, FID, precision and recall, of at most 1000 pictures; by
-    Inception where its weights are here, else by the face embedding, which it then says. auto is all three, and
+    Inception where its weights are here, else by dlib's face network (from nothing by its embedding, which tells
+    persons, of a resumed model by its first features, which tell styles), and that is said. auto is all three, and
     nothing where neither can be; StyleGAN2-ADA's names (fid50k_full) are taken."""
     preview: Count = None
     """Steps between two preview sheets (default: one each tick)."""
@@ -332,13 +333,13 @@ class Finetune:
 
     def _measure(self, data: Dataset, device: torch.device) -> object:
         from vtoon.train.distributed import is_main
-        from vtoon.train.quality import Quality, read_metrics
+        from vtoon.train.quality import Quality, find_features, read_metrics
 
         metrics = read_metrics(self.metrics)
         if not metrics or not is_main():
             return None
         try:
-            return Quality(data, device, metrics)
+            return Quality(data, device, metrics, find_features(device, style=not self._new))
         except VtoonError:
             if self.metrics != "auto":
                 raise

@@ -5,8 +5,9 @@
     precision  the share of drawn pictures that lie where the set's do, recall of the set's where the drawn ones do
                (Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative models")
 
-By Inception's features where they are here, FID's own or torchvision's; else by dlib's face embedding, named as such:
-it sees persons, poses and styles of aligned faces, and its numbers compare only with themselves.
+By Inception's features where they are here, FID's own or torchvision's; else by what dlib's face network sees, named as
+such; its numbers compare only with themselves. Its embedding knows persons, and was taught to overlook how they are
+shown; that is told by the mean and spread of its first features (as of any network's: Huang and Belongie 2017).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from vtoon.errors import VtoonError
 from vtoon.models.stylegan2 import Generator
 from vtoon.train.dataset import Dataset
 from vtoon.train.faces import AlignedFaces
+from vtoon.weights.dlib_embedding import load_face_embedding
 from vtoon.weights.torch_file import load_torch
 
 PICTURES = 1000  # of each side, at most
@@ -33,7 +35,8 @@ FID_WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"  # torch-fidelity's na
 VISION_WEIGHTS = "inception_v3_google-0cc3c7bd.pth"  # torchvision's
 VISION_SIDE, VISION_MEAN, VISION_STD = 299, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FOLDERS = (Path("checkpoint"), Path.home() / ".cache/torch/hub/checkpoints")
-STAND_IN = "dlib's face embedding"
+STAND_IN, STYLE_STAND_IN = "dlib's face embedding", "dlib's first features"
+STYLE_LAYERS, STYLE_SIDE = (0, 3, 7), 128  # of the stand-in: colours, strokes, small shapes; px
 PUBLISHED = {"fid50k_full": "fid", "fid50k": "fid", "kid50k_full": "kid", "kid50k": "kid"}  # StyleGAN2-ADA's names
 PUBLISHED |= {"pr50k3_full": "pr", "pr50k3": "pr"}
 
@@ -109,9 +112,21 @@ class Features:
     own_units: bool = False  # distances are measured in the set's own spread
 
 
-def find_features(device: torch.device) -> Features:
-    """Raises VtoonError where there are none."""
-    return _inception(device) or _torchvision(device) or Features(STAND_IN, AlignedFaces(device), own_units=True)
+def find_features(device: torch.device, style: bool = False) -> Features:
+    """Where dlib's network stands in: of persons, or of how they are drawn. Raises VtoonError where there are none."""
+    stand_in = style_features if style else lambda where: Features(STAND_IN, AlignedFaces(where), own_units=True)
+    return _inception(device) or _torchvision(device) or stand_in(device)
+
+
+def style_features(device: torch.device) -> Features:
+    """The mean and spread of each of dlib's first features over the picture. Raises VtoonError where it is not here."""
+    net = load_face_embedding().to(device)
+
+    def statistics(x: Tensor) -> Tensor:
+        x = F.interpolate(x.float(), (STYLE_SIDE, STYLE_SIDE), mode="bilinear", antialias=True)
+        return torch.cat([part for y in net.features(x, STYLE_LAYERS) for part in (y.mean((2, 3)), y.std((2, 3)))], 1)
+
+    return Features(STYLE_STAND_IN, statistics, own_units=True)
 
 
 def _file(name: str) -> Path | None:
