@@ -23,7 +23,7 @@ def test_each_command_parses(line):
 
 
 NAMED = [("finetune",), ("dataset",), ("align",), ("distill",), ("train",), ("stylize",), ("convert",)]
-NAMED += [("style", "make"), ("style", "pick")]
+NAMED += [("blend",), ("style", "make"), ("style", "pick")]
 
 
 def test_flags_that_the_page_names_are_there(command):
