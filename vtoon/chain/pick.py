@@ -22,6 +22,7 @@ from vtoon.weights.generators import save_generator
 SEEDS = range(1, 7)  # of the sheet
 COMPARED = range(1000, 1064)  # of the faces whose persons are compared
 PSI = 0.7
+PERSONS = 0.5  # what their distance counts beside the share of KID: by eye, on two hands of comics
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def candidates_in(folder: Path) -> list[tuple[int, Path]]:
 
 
 def measured(folder: Path, base: Sampler, data: Path | None) -> list[Candidate]:
-    """Every snapshot: KID to the drawings, as a share of the base generator's own, plus how far persons move.
+    """Every snapshot: KID to the drawings, as a share of the base generator's own, plus half of how far persons move.
 
     At the start that is 1 + 0; drawings that are learned lower the first, persons that are lost raise the second.
     """
@@ -75,7 +76,7 @@ def _candidate(
     identity = float((after - before).norm(dim=1).mean())
     found = None if quality is None else _kid(quality, sampler)
     share = 0.0 if found is None else max(found, 0.0) / max(start, 1e-6)
-    return Candidate(number, str(path), found, identity, share + identity)
+    return Candidate(number, str(path), found, identity, share + PERSONS * identity)
 
 
 def _kid(quality: Quality, sampler: Sampler) -> float:

@@ -18,8 +18,8 @@ Folder = Annotated[Path, arg(metavar="FOLDER")]
 class Pick:
     """Pick the snapshot of a fine-tuning by KID to the drawings and by how far persons move; OUT.png shows all.
 
-    The score of a snapshot is its KID, as a share of the base generator's, plus the mean distance of the face
-    embeddings of the same seeds before and after. The least is taken.
+    The score of a snapshot is its KID, as a share of the base generator's, plus half the mean distance of the
+    face embeddings of the same seeds before and after. The least is taken.
     """
 
     run_folder: Annotated[Path, Positional, arg(metavar="RUN")]
