@@ -79,6 +79,19 @@ def test_shut_eyes_are_shut_whatever_the_network_drew():
     assert np.abs(over_open - over_skin).max() < 0.06
 
 
+def test_dark_glasses_stay_dark_and_eyes_over_shining_cheeks_are_seen():
+    glasses, dark = photo(), photo(skin=(96, 62, 48))
+    for eye in (slice(36, 42), slice(42, 48)):
+        cv2.circle(glasses, tuple(np.round(FACE.points[eye].mean(0)).astype(int)), 40, (30, 28, 28), -1, cv2.LINE_AA)
+    assert np.array_equal(redrawn(glasses, over=glasses), glasses.astype(np.float32) / 255)
+    face = Portrait(dark, FACE)
+    plain = np.full((SIDE, SIDE, 3), (96, 62, 48), np.float32) / 255
+    told = EyeLight.of(face)
+    shining = EyeLight(told.iris, told.toward, 3 * told.level)  # cheeks, three times as light as under the eyes
+    assert np.array_equal(redraw_eyes(plain, face, shining), redraw_eyes(plain, face, told))
+    assert np.abs(redraw_eyes(plain, face, shining) - plain).max() > 0.3
+
+
 def test_the_rest_of_the_face_stays_as_it_is():
     plain = np.full((SIDE, SIDE, 3), SKIN, np.float32) / 255
     rows, columns = around_eyes(FACE, (SIDE, SIDE))

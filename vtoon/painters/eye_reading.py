@@ -17,6 +17,8 @@ from vtoon.painters.eye_shapes import Eye, Portrait, eyes_of, stroke
 IRIS = 0.28  # radius over the width of the eye
 BROWN = (0.085, 0.115)  # Lab a, b
 BLUE = (0.024, 0.042)  # -b of an iris: what brown ones reflect of the sky, and blue ones
+COVERED = (0.52, 0.66)  # L under the eye over the skin's: behind dark glasses, and not
+PLAIN = (0.12, 0.20)  # from the darkest to the lightest of an eye, over the skin's L: through dark glass, and not
 DARK, PALE = (0.54, 0.66), (0.25, 0.55)  # what does not: L over the skin's, and how much of the skin's red is missing
 LIGHT = np.array([-0.35, -0.75])  # right, down: toward the light, where both sides of a face are as light
 SIDE = 0.5  # how far it turns to the lighter side at most
@@ -66,7 +68,8 @@ class Seen:
 
     lab: np.ndarray  # of the window
     mask: np.ndarray
-    bright: float  # L
+    dark: float  # L
+    bright: float
     cast: np.ndarray  # [2] a, b of the light
     centre: np.ndarray  # [2] px, of the iris
     distance: np.ndarray  # of every pixel from there, in radii
@@ -78,13 +81,23 @@ class Seen:
         dark, bright = soft_range(lab[..., 0], mask)
         centre = iris_centre(lab[..., 0], mask, eye, dark, bright)
         distance = np.hypot(x - centre[0], y - centre[1]) / radius
-        return cls(lab, mask, bright, _cast(lab, mask, bright), centre, distance, radius)
+        return cls(lab, mask, dark, bright, _cast(lab, mask, bright), centre, distance, radius)
 
 
 def skin_below(lab: np.ndarray, eye: Eye) -> np.ndarray:
     """[3] Lab of the skin close under an eye."""
     band = stroke(eye.lower - eye.up * 0.16 * eye.width, np.full(len(eye.lower), 0.14 * eye.width), eye.size)
     return (lab * band[..., None]).sum((0, 1)) / (band.sum() + 1e-3)
+
+
+def uncovered(eyes: list[Seen], skins: list[np.ndarray], level: float) -> float:
+    """1 where eyes are seen, 0 behind dark glasses: it is dark under them, and they show neither white nor pupil.
+    `skins`: of each, [3] Lab under it; `level`: L of the cheeks, which on dark skin may shine far above the rest."""
+    if not eyes:
+        return 0.0
+    light = step(float(np.mean([skin[0] for skin in skins])) / max(level, 0.02), COVERED)
+    ranges = [(eye.bright - eye.dark) / max(float(skin[0]), 0.05) for eye, skin in zip(eyes, skins, strict=True)]
+    return max(light, step(max(ranges), PLAIN))
 
 
 def bare(lab: np.ndarray, eye: Eye, skin: np.ndarray) -> float:

@@ -10,11 +10,10 @@ import numpy as np
 
 from vtoon.faces.frame import smoothstep
 from vtoon.image import blur, from_lab, mix, tensor, to_lab
-from vtoon.painters.eye_reading import EyeLight, Seen, bare, skin_below, step
+from vtoon.painters.eye_reading import EyeLight, Seen, bare, skin_below, step, uncovered
 from vtoon.painters.eye_shapes import Eye, Portrait, eyes_of, filled, grown, ribbon, stroke
 
 OPEN = (0.14, 0.24)  # height over width: closed, and open enough to be drawn in full
-COVERED = (0.40, 0.52)  # L under the eye over the skin's: behind dark glasses, and not
 BARE = (0.30, 0.46)  # share of the opening that does not look like skin: shut, whatever the landmarks say, and open
 OTHERS = 0.35  # of what the other eye is more open counts, too: few wink, and one eye may lie in shade
 RIMS = (0.035, 0.085)  # how far it stands out of the photo: pores, and rims of glasses
@@ -27,17 +26,16 @@ def redraw_eyes(rgb: np.ndarray, face: Portrait, light: EyeLight) -> np.ndarray:
     """Both eyes drawn anew over `rgb`. What dark glasses cover stays covered, what is shut stays shut."""
     result, eyes = rgb.copy(), eyes_of(face)
     labs = [to_lab(face.image[eye.window]) for eye in eyes]
-    level = max(light.level, 0.02)
     skins = [skin_below(lab, eye) for lab, eye in zip(labs, eyes, strict=True)]
-    under = float(np.mean([light for light, _, _ in skins])) if eyes else 0.0
-    strength = step(under / level, COVERED)
+    told = [Seen.of(lab, eye) for lab, eye in zip(labs, eyes, strict=True)]
+    strength = uncovered(told, skins, light.level)
     if strength == 0:
         return result
     iris = from_lab(np.float32(light.iris).reshape(1, 1, 3))[0, 0]
     widest = max(eye.width for eye in eyes)
     open_ = [bare(lab, eye, skin) for lab, eye, skin in zip(labs, eyes, skins, strict=True)]
-    for lab, eye, own in zip(labs, eyes, open_, strict=True):
-        part, seen = result[eye.window], Seen.of(lab, eye)
+    for seen, eye, own in zip(told, eyes, open_, strict=True):
+        part = result[eye.window]
         turned = strength * step(eye.width / widest, TURNED)
         shown = turned * step(own + OTHERS * max(0.0, max(open_) - own), BARE)
         openness = step(eye.opening, OPEN)
