@@ -5,7 +5,7 @@ import json
 import pytest
 from tiny import TINY
 
-from vtoon.chain import pick, plan
+from vtoon.chain import pick, plan, settle
 from vtoon.cli import main
 from vtoon.train import students
 from vtoon.weights.checkpoint import load_checkpoint
@@ -20,7 +20,8 @@ def asked(home, make_clip, tmp_path, monkeypatch, portrait):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(students.PRESETS, "live", TINY)
     monkeypatch.setattr(pick, "COMPARED", range(4))
-    monkeypatch.setattr(plan, "STUDENT_BATCH", 2)
+    for module in (plan, settle):  # wherever it was imported before
+        monkeypatch.setattr(module, "STUDENT_BATCH", 2)
     monkeypatch.setattr(plan, "FEW", 2)
     clip = make_clip(tmp_path / "me.mp4", 2, portrait)
     words = ["style", "make", "mine", "--drawings", home / "drawings", "--faces", home / "faces"]
