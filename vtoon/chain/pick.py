@@ -52,8 +52,7 @@ def measured(folder: Path, base: Sampler, data: Path | None) -> list[Candidate]:
 
     At the start that is 1 + 0; drawings that are learned lower the first, persons that are lost raise the second.
     """
-    style = find_features(base.device, style=True)
-    quality = data and Quality(Dataset(data, base.size, base.device), base.device, ("kid",), style)
+    quality = None if data is None else _quality(data, base)
     embed, rows = AlignedFaces(base.device), base.latents(COMPARED, PSI)
     start = None if quality is None else _kid(quality, base)
     before = _persons(base, rows, embed)
@@ -77,6 +76,11 @@ def _candidate(
     found = None if quality is None else _kid(quality, sampler)
     share = 0.0 if found is None else max(found, 0.0) / max(start, 1e-6)
     return Candidate(number, str(path), found, identity, share + PERSONS * identity)
+
+
+def _quality(data: Path, base: Sampler) -> Quality:
+    features = find_features(base.device, style=True)
+    return Quality(Dataset(data, base.size, base.device), base.device, ("kid",), features)
 
 
 def _kid(quality: Quality, sampler: Sampler) -> float:
