@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from vtoon.flow.estimate import FlowEstimator, estimate_flow, scale_flow, working_size
-from vtoon.flow.warp import backward_warp, occlusion_mask
+from vtoon.flow.warp import backward_warp, inverse, occlusion_mask
 from vtoon.types import Rendered
 
 MARGIN = 16  # px around the stylized pixels: motion needs surroundings
@@ -70,12 +70,13 @@ def _ways(earlier: Rendered, later: Rendered, estimate: FlowEstimator) -> tuple[
     if box is None:
         return None, None
     a, b = earlier.source[box], later.source[box]
-    there, back = estimate(a, b), estimate(b, a)
+    back = estimate(b, a)
     size = working_size(a.shape, TRUST_AREA)
     a, b = (cv2.resize(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA) for x in (a, b))
-    small_there, small_back = scale_flow(there, a.shape), scale_flow(back, a.shape)
+    small_back = scale_flow(back, a.shape)
+    small_there = inverse(small_back)  # a second estimate would cost more than all that follows, and steadies no better
     return (
-        Way(box, there, _trust(a, b, small_there, small_back)),
+        Way(box, scale_flow(small_there, back.shape[1:]), _trust(a, b, small_there, small_back)),
         Way(box, back, _trust(b, a, small_back, small_there)),
     )
 

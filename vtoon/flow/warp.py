@@ -43,10 +43,21 @@ def backward_warp_tensor(images: Tensor, flow: Tensor) -> Tensor:
     height, width = flow.shape[2:]
     cols = (torch.arange(width, device=flow.device) * 2 + 1) / width - 1  # of pixel centres, in [-1, 1]
     rows = (torch.arange(height, device=flow.device) * 2 + 1) / height - 1
-    place = torch.stack(torch.broadcast_tensors(cols[None, :], rows[:, None]), -1)
-    # Side by side, not by a tensor of both sizes: that one would be a constant of the size traced in an exported graph.
-    grid = place + torch.stack([flow[:, 0] * (2 / width), flow[:, 1] * (2 / height)], -1)
-    return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="border", align_corners=False)
+    # Side by side, not by a tensor of both sizes: that one would be a constant of the size traced in an exported graph;
+    # and x and y apart in memory, where a CPU has them in a quarter of the time.
+    x, y = flow[:, 0] * (2 / width) + cols, flow[:, 1] * (2 / height) + rows[:, None]
+    grid = torch.stack([x, y], 1).permute(0, 2, 3, 1).to(images.dtype)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def inverse(flow: np.ndarray, rounds: int = 2) -> np.ndarray:
+    """The way back of a smooth flow [2, H, W] px, found by going there: back(q) = -flow(q + back(q)), starting from
+    -flow (Chen et al. 2008, "A simple fixed-point approach to invert a deformation field"). Where several pixels have
+    gone to one place, or none, the two do not close."""
+    pairs, back = cv2.merge(list(flow)), -flow
+    for _ in range(rounds):
+        back = -np.stack(cv2.split(backward_warp(pairs, back)))
+    return back
 
 
 def occlusion_mask(forward: np.ndarray, backward: np.ndarray, boundaries: bool = True) -> np.ndarray:
@@ -58,7 +69,7 @@ def occlusion_mask(forward: np.ndarray, backward: np.ndarray, boundaries: bool =
     large displacement optical flow", equations 5 and 6; Lai et al. 2018 use both).
     """
     height, width = forward.shape[1:]
-    back = np.moveaxis(backward_warp(np.ascontiguousarray(np.moveaxis(backward, 0, 2)), forward), 2, 0)
+    back = np.stack(cv2.split(backward_warp(cv2.merge(list(backward)), forward)))
     length = _squared(forward)
     lost = _squared(forward + back) > 0.01 * (length + _squared(back)) + 0.5
     x, y = pixel_grid(height, width) + forward
