@@ -80,7 +80,7 @@ class Seen:
         mask, (x, y), radius = eye.mask, eye.grid(), IRIS * eye.width
         dark, bright = soft_range(lab[..., 0], mask)
         centre = iris_centre(lab[..., 0], mask, eye, dark, bright)
-        distance = np.hypot(x - centre[0], y - centre[1]) / radius
+        distance = np.hypot(x - float(centre[0]), y - float(centre[1])) / radius
         return cls(lab, mask, dark, bright, _cast(lab, mask, bright), centre, distance, radius)
 
 
@@ -128,9 +128,10 @@ def iris_centre(light: np.ndarray, mask: np.ndarray, eye: Eye, dark: float, brig
     weight = np.clip((0.25 * dark + 0.75 * bright - calm) / (bright - dark + 0.03), 0, 1) ** 2 * mask
     centre = middle
     for reach in (0.45, 0.30, 0.27):
-        near = weight * np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (reach * eye.width) ** 2)
+        across, down = x - float(centre[0]), y - float(centre[1])
+        near = weight * np.exp(-(across * across + down * down) / (reach * eye.width) ** 2)
         total = float(near.sum()) + 0.02 * eye.width
-        centre = np.array([(x * near).sum(), (y * near).sum()]) + 0.02 * eye.width * middle
+        centre = np.array([np.vdot(x, near), np.vdot(y, near)], float) + 0.02 * eye.width * middle
         centre = centre / total
     along = eye.upper[-1] - eye.upper[0]
     along = along / max(float(np.hypot(*along)), 1e-6)

@@ -80,19 +80,20 @@ def lid(rgb: np.ndarray, photo: np.ndarray, eye: Eye, share: float) -> np.ndarra
 
 def eyeball(seen: Seen, eye: Eye, colour: np.ndarray, light: np.ndarray) -> np.ndarray:
     """The ball as if there were no lids: float32 RGB of the window; `colour` [3] RGB of the iris."""
-    (x, y), centre, radius, distance = eye.grid(), seen.centre, seen.radius, seen.distance
+    (x, y), radius, distance = eye.grid(), seen.radius, seen.distance
+    right, down = (float(v) for v in light)
+    across, below = x - float(seen.centre[0]), y - float(seen.centre[1])
     ambient = float(np.clip(0.62 * seen.bright + 0.36, 0.32, 0.95))
     to_lid = _depth(eye.upper, eye, x, y) / radius
-    side = ((x - centre[0]) * light[0] + (y - centre[1]) * light[1]) / (2.5 * radius)
+    side = (across * right + below * down) / (2.5 * radius)
     shade = 0.70 + 0.30 * smoothstep(to_lid, 0.0, 0.65) + 0.04 * np.clip(side, -1, 1)
     ball = from_lab(np.float32([[[ambient, *(0.3 * seen.cast)]]]))[0, 0] * shade[..., None]
-    iris = paint_iris(colour, distance, (y - centre[1]) / radius)
+    iris = paint_iris(np.float32(colour), distance, below / radius)
     iris *= (0.62 + 0.38 * smoothstep(to_lid, 0.0, 0.8))[..., None]
     ball = mix(ball, iris, 1 - smoothstep(distance, 0.94, 1.07))
-    spot = centre + light * radius * 0.5
-    spark = 1 - smoothstep(np.hypot(x - spot[0], y - spot[1]) / radius, 0.17, 0.28)
-    far = np.hypot(x - centre[0] + 0.45 * light[0] * radius, y - centre[1] + 0.5 * light[1] * radius) / radius
-    ball = ball + 0.16 * ambient * (np.exp(-((far / 0.22) ** 2)) * seen.mask)[..., None]
+    spark = 1 - smoothstep(np.hypot(across - 0.5 * right * radius, below - 0.5 * down * radius) / radius, 0.17, 0.28)
+    far = np.hypot(across + 0.45 * right * radius, below + 0.5 * down * radius) / (0.22 * radius)
+    ball = ball + 0.16 * ambient * (np.exp(-far * far) * seen.mask)[..., None]
     return mix(ball, np.float32([1, 1, 0.98]), spark * float(np.clip(ambient + 0.15, 0, 0.98)))
 
 
@@ -105,11 +106,10 @@ def paint_iris(colour: np.ndarray, distance: np.ndarray, down: np.ndarray) -> np
 
 def _depth(lid: np.ndarray, eye: Eye, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """How far each pixel lies below a lid, px, along the face's own down."""
-    across = np.array([-eye.up[1], eye.up[0]])
-    s, t = lid @ across, -(lid @ eye.up)
+    up = float(eye.up[0]), float(eye.up[1])
+    s, t = lid @ (-up[1], up[0]), -(lid @ up)
     order = np.argsort(s)
-    here = x * across[0] + y * across[1]
-    return -(x * eye.up[0] + y * eye.up[1]) - np.interp(here, s[order], t[order]).astype(np.float32)
+    return -(x * up[0] + y * up[1]) - np.interp(y * up[0] - x * up[1], s[order], t[order]).astype(np.float32)
 
 
 def lashes(rgb: np.ndarray, eye: Eye) -> np.ndarray:
