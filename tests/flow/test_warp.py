@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vtoon.flow import backward_warp, backward_warp_tensor, follow, occlusion_mask
+from vtoon.flow.warp import inverse
 
 
 def shifted(image: np.ndarray, x: int, y: int) -> np.ndarray:
@@ -82,3 +83,18 @@ def test_follow_brings_the_drawing_along_and_says_where_not():
     seen = ~occluded
     assert seen.mean() > 0.7
     assert np.abs(warped[seen].astype(float) - (255 - source[seen])).mean() < 4
+
+
+def test_a_smooth_flow_is_inverted():
+    rng = np.random.default_rng(0)
+    flow = np.stack([cv2.resize(rng.normal(0, 2, (3, 3)).astype(np.float32), (60, 40), interpolation=cv2.INTER_CUBIC)
+                     for _ in range(2)])  # fmt: skip
+    pairs = lambda flow: np.ascontiguousarray(np.moveaxis(flow, 0, 2))  # noqa: E731
+    back = inverse(flow, rounds=6)
+    gap = back + np.moveaxis(backward_warp(pairs(flow), back), 2, 0)  # there after back
+    assert np.abs(gap[:, 8:-8, 8:-8]).max() < 0.1
+    assert np.abs(flow).max() > 2
+
+
+def test_a_constant_flow_is_inverted_at_once():
+    np.testing.assert_array_equal(inverse(constant_flow(2, -3), rounds=1), constant_flow(-2, 3))

@@ -77,7 +77,7 @@ class Seen:
 
     @classmethod
     def of(cls, lab: np.ndarray, eye: Eye) -> Seen:
-        mask, (x, y), radius = eye.mask, eye.grid(), IRIS * eye.width
+        mask, (x, y), radius = eye.mask, eye.grid, IRIS * eye.width
         dark, bright = soft_range(lab[..., 0], mask)
         centre = iris_centre(lab[..., 0], mask, eye, dark, bright)
         distance = np.hypot(x - float(centre[0]), y - float(centre[1])) / radius
@@ -120,7 +120,7 @@ def soft_range(light: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
 
 def iris_centre(light: np.ndarray, mask: np.ndarray, eye: Eye, dark: float, bright: float) -> np.ndarray:
     """[2] px: where the dark of the opening is, found twice, the second time near the first; drawn to the middle."""
-    x, y = eye.grid()
+    x, y = eye.grid
     corners = (eye.upper[0] + eye.upper[-1]) / 2
     n = len(eye.upper) // 2
     middle = 0.5 * corners + 0.25 * (eye.upper[n] + eye.lower[n])

@@ -80,7 +80,7 @@ def lid(rgb: np.ndarray, photo: np.ndarray, eye: Eye, share: float) -> np.ndarra
 
 def eyeball(seen: Seen, eye: Eye, colour: np.ndarray, light: np.ndarray) -> np.ndarray:
     """The ball as if there were no lids: float32 RGB of the window; `colour` [3] RGB of the iris."""
-    (x, y), radius, distance = eye.grid(), seen.radius, seen.distance
+    (x, y), radius, distance = eye.grid, seen.radius, seen.distance
     right, down = (float(v) for v in light)
     across, below = x - float(seen.centre[0]), y - float(seen.centre[1])
     ambient = float(np.clip(0.62 * seen.bright + 0.36, 0.32, 0.95))

@@ -61,7 +61,7 @@ _NVENC_OPTIONS = {"rc": "vbr", "b": "0", "forced-idr": "1"}
 _NVENC = {"crf_option": "cq", "preset": "p5", "presets": tuple(f"p{n}" for n in range(1, 8)), "hardware": True}
 
 CODECS = {
-    # Beside medium at 18: 7% larger, 1 dB farther from what was drawn (43.7, which no eye sees), two thirds of the time.
+    # Beside medium at 18: 7% larger, 1 dB farther from what was drawn (43.7, which no eye sees), in 2/3 of the time.
     "h264": Codec("libx264", (*_ISO, ".avi"), crf=17, preset="faster", presets=_X26X_PRESETS),
     "hevc": Codec("libx265", _ISO, crf=20, preset="medium", presets=_X26X_PRESETS, options=_X265),
     "av1": Codec(
