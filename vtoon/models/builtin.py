@@ -16,6 +16,7 @@ from vtoon.models.palettes import Palettes
 from vtoon.models.style_codes import StyleCodes
 from vtoon.models.vtoonify import VToonify, VToonifyConfig
 from vtoon.ops import arithmetic
+from vtoon.ops.squares import enlarged, folded, means, unfolded
 
 # Under 10 GFLOP at 256x256. Most of it is spent at 64 and 128 px, where lines and textures are made.
 SMALL = VToonifyConfig(
@@ -29,6 +30,17 @@ SMALL = VToonifyConfig(
     feature_norm=True,
     kernel_bank=8,
     channels={4: 4, 8: 4, 16: 4, 32: 96, 64: 80, 128: 48, 256: 16},
+)
+# The same on squares of 2x2 pixels, which it sees and draws as one: features of the whole size, few channels of many
+# pixels, take a third of a processor's time and leave half of it idle.
+FOLDED = replace(
+    SMALL,
+    in_size=128,
+    out_size=128,
+    in_channels=4 * 4 + len(PARTS),
+    out_channels=4 * 3,
+    stem_channels=32,
+    channels={4: 4, 8: 4, 16: 4, 32: 96, 64: 80, 128: 48},
 )
 # For one style on a machine that has little: 1.6 GFLOP at 256x256, 1.6 MB. It sees and draws squares of 2x2 pixels:
 # features of the whole size are so many that the few channels they may have leave a processor half idle.
@@ -92,13 +104,14 @@ class BuiltinVToonify(nn.Module):
         finish: what is done to the full drawing before its palette.
         Returns float32 [N, 3, H, W], about [-1, 1].
         """
-        small = F.avg_pool2d(x, POOL)
-        fields, parts = self.face(small, eye_distance)
-        parts = parts.sigmoid()
+        small = means(x, POOL)
+        with arithmetic(x.device, dtype):
+            fields, parts = self.face(small, eye_distance)
+        fields, parts = fields.float(), parts.float().sigmoid()
         if field is None:
             field = _own(fields, look, eye_distance)
         field = field * degree[:, :, None, None]
-        reshaped = warp(x, field)
+        reshaped = warp(x, field).contiguous(memory_format=torch.channels_last)  # layouts that differ take longer
         tones = face_tones(small, parts) if tones is None else tones
         parts = warp(parts, field / POOL)
         drawing = self.draw(reshaped, parts, look, eye_distance, tones, dtype, net)
@@ -109,16 +122,16 @@ class BuiltinVToonify(nn.Module):
             drawing = finish(drawing, reshaped, field)
         if palette is not None:
             drawing = self.palettes(drawing, palette)
-        return torch.lerp(reshaped, drawing, degree[:, :, None, None])
+        return reshaped.lerp_(drawing, degree[:, :, None, None])
 
     def tones(self, x: Tensor, eye_distance: Tensor) -> Tensor:
         """What `forward` measures: [N, 3, H, W] in [-1, 1] and [N, 1] px -> [N, 7], see `face_tones`."""
-        small = F.avg_pool2d(x, POOL)
+        small = means(x, POOL)
         return face_tones(small, self.face(small, eye_distance)[1].sigmoid())
 
     def shape(self, x: Tensor, look: Tensor, eye_distance: Tensor) -> Tensor:
         """The backward map that `forward` takes where none is told: [N, 2, H / 8, W / 8] px at degree 1."""
-        fields = self.face(F.avg_pool2d(x, POOL), eye_distance)[0]
+        fields = self.face(means(x, POOL), eye_distance)[0]
         return _own(fields, look, eye_distance)
 
     def draw(
@@ -136,19 +149,18 @@ class BuiltinVToonify(nn.Module):
         last = torch.channels_last
         fold = self.net.config.fold
         where = F.interpolate(parts.contiguous(memory_format=last), scale_factor=POOL // fold, mode="bilinear")
-        inputs = (*(_folded(part, fold) for part in (reshaped, screen(reshaped))), where)
-        seen = torch.cat([part.to(dtype, memory_format=last) for part in inputs], 1)
+        pictures = (part.to(dtype, memory_format=last) for part in (reshaped, screen(reshaped)))
+        seen = torch.cat([*(folded(part, fold) for part in pictures), where.to(dtype)], 1)
         ground, detail = self.grounds[look], self.details[look][:, None, None, None]
-        small = F.avg_pool2d(reshaped, POOL)
+        small = means(reshaped, POOL)
         tinted = torch.einsum("nij,njhw->nihw", ground[:, :, :3], small) + ground[:, :, 3:, None] - detail * small
-        tinted = tinted.contiguous(memory_format=last)  # as all that is added to it: layouts that differ take longer
-        soft = F.interpolate(tinted, scale_factor=POOL, mode="bilinear").addcmul_(detail, reshaped)
+        soft = enlarged(tinted.contiguous(memory_format=last), POOL).addcmul_(detail, reshaped)
         if net is None:
             alone = len(code) == 1 and not torch.is_grad_enabled()  # one style: plain convolutions are faster
             net = bake(self.net, code, ones) if alone else self.net
         with arithmetic(seen.device, dtype):
             drawn = net(seen, code, ones)
-        return soft.add_(F.pixel_shuffle(drawn, fold) if fold > 1 else drawn)
+        return soft.add_(unfolded(drawn, fold))
 
     def baked(self, look: Tensor, eye_distance: Tensor, tones: Tensor) -> VToonify:
         """The network that draws, for one face's look [1], size [1, 1] px and tones [1, 7]: `forward` bakes one for
@@ -176,11 +188,6 @@ class BuiltinVToonify(nn.Module):
             getattr(self, name).copy_(getattr(other, name)[rows].cpu() * known)
 
 
-def _folded(x: Tensor, side: int) -> Tensor:
-    """Squares of `side` px as one pixel each; `pixel_unshuffle` copies where there is nothing to fold."""
-    return F.pixel_unshuffle(x, side) if side > 1 else x
-
-
 def _own(fields: Tensor, look: Tensor, eye_distance: Tensor) -> Tensor:
     """Of all looks' fields [N, looks, 2, h, w], in eye distances, each face's own: [N, 2, h, w] px."""
     return fields[torch.arange(len(fields), device=fields.device), look] * eye_distance[:, :, None, None]
@@ -193,7 +200,7 @@ def hold_tone(drawing: Tensor, skin: Tensor, colour: Tensor, hold: Tensor) -> Te
     skin: [N, h, w] in [0, 1], a quarter of the size; colour: the photo's mean over it [N, 3]; hold [N]: 0 leaves all.
     """
     light = ((luma(drawing) + 1) / 2).clamp(1e-3, 1.0)[:, None]
-    drawn = (F.avg_pool2d(light, POOL)[:, 0] * skin).sum((-2, -1)) / (skin.sum((-2, -1)) + 1e-3)
+    drawn = (means(light, POOL)[:, 0] * skin).sum((-2, -1)) / (skin.sum((-2, -1)) + 1e-3)
     own = (luma(colour[:, :, None, None])[:, 0, 0] + 1) / 2
     own, drawn = own.clamp(0.05, 0.95), drawn.clamp(0.05, 0.95)
     wanted = own + LIGHTER * (drawn - own).clamp_min(0)
