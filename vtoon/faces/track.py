@@ -20,7 +20,7 @@ SAME_FACE = 0.3  # overlap (IoU) of a detection and a track
 SAME_PLACE = 0.4  # ... below which the track has slipped; HOG's boxes come in steps of 20%
 LOOK_EVERY = 5  # frames between searches of the whole frame
 LOOK_SECONDS = 1.0  # ... at most: of few frames a second each one is searched, before the faces in it are given up
-WIDE_SECONDS = 2.0  # between searches for small faces
+WIDE_SECONDS = 3.0  # between searches for small faces
 THOROUGH_SECONDS = 6.0  # between searches with the CNN, while no face is there
 UNCONFIRMED_SECONDS = 3.0  # how long the trees alone (profile, hand before the face) may vouch for a face
 
