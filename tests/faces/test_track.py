@@ -131,8 +131,8 @@ def test_a_small_face_that_only_a_wide_search_finds_is_picked_up():
         def find(self, image, effort):
             return [pose for pose in super().find(image, effort) if pose.side > 24 or effort >= WIDE]
 
-    script = Nearsighted(*[[B]] * 5, *[[A, B]] * 60)
-    assert counts(script.run())[60:] == [2] * 5
+    script = Nearsighted(*[[B]] * 5, *[[A, B]] * 85)
+    assert counts(script.run())[85:] == [2] * 5
 
 
 def test_a_wrong_choice_of_faces_is_refused():
