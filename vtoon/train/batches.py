@@ -6,7 +6,7 @@ sampling them is its work. A batch depends on the seed, the rank and the step al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -72,18 +72,21 @@ class Batches:
         seed: int = 0,
         favoured: float = 0.5,
         faces: int | None = None,
+        paint: Callable[..., Tensor] | None = None,
+        shares: Sequence[float] | None = None,
     ) -> None:
-        """`favoured`: the share of the first look; the others have like shares of the rest. `faces`: whole ones in a
-        batch; None: half as many as views."""
+        """`favoured`: the share of the first look; the others have like shares of the rest; or `shares`: of each look,
+        to any sum. `faces`: whole ones in a batch; None: half as many as views. `paint`: draws the views themselves, as
+        `BuiltinVToonify.draw`; None: they are views of the teacher's sheets."""
         self.teacher, self.batch, self.device, self.seed = teacher, batch, torch.device(device), seed
-        self.faces = faces
+        self.faces, self.paint = faces, paint
         rest = (1 - favoured) / max(len(teacher.looks) - 1, 1)
-        self.shares = np.array([favoured] + [rest] * (len(teacher.looks) - 1))
+        self.shares = np.array(shares or [favoured] + [rest] * (len(teacher.looks) - 1), float)
         self.shares /= self.shares.sum()
         drawings = list(teacher.drawings.values())
         sets = {id(d.faces): d.faces for d in drawings}
         self.sets = {key: FaceSet(faces, teacher._tones[key], self.device) for key, faces in sets.items()}
-        self.sheets = [Pyramid(d.sheets, 2, self.device) for d in drawings]
+        self.sheets = [] if paint else [Pyramid(d.sheets, 2, self.device) for d in drawings]
         self.offsets = [self._to_device(d.offsets).permute(0, 3, 1, 2) for d in drawings]  # [F, 2, g, g] sheet px
         zeros = torch.zeros_like(self.offsets[0])
         own = [o if d.faces is teacher.faces else zeros for o, d in zip(self.offsets, drawings, strict=True)]
@@ -99,6 +102,8 @@ class Batches:
         parts = [self._pairs_of(rng, int(look), int((looks == look).sum())) for look in np.unique(looks)]
         made = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         made["x"] = _signed(worse(rng, made["x"]))
+        if self.paint:
+            made["target"] = self.paint(*(made[name] for name in ("x", "parts", "look", "eye_distance", "tones")))
         return made
 
     def _pairs_of(self, rng: np.random.Generator, look: int, count: int) -> dict[str, Tensor]:
@@ -120,19 +125,20 @@ class Batches:
             return grid + self._column(degree)[:, :, None, None] * offsets.permute(0, 2, 3, 1)
 
         grid = moved(1)
-        drawing = self.sheets[look].sample(faces, grid, eyes)
-        if name == "comic":
-            drawing = halftone(drawing)
         parts = self._rows(own.parts, faces).float() / 255
         return {
             "x": own.photos.sample(faces, grid, eyes),
-            "target": _signed(drawing),
+            "target": grid.new_empty(0) if self.paint else self._drawing(name, look, faces, grid, eyes),
             "parts": F.grid_sample(parts, moved(POOL), "bilinear", "reflection", align_corners=False),
             "look": torch.full((count,), look, device=self.device),
             "eye_distance": self._column(eyes),
             "tones": self._rows(own.tones, faces),
             "exact": torch.full((count, 1, 1, 1), float(drawn.exact), device=self.device),
         }
+
+    def _drawing(self, name: str, look: int, faces: np.ndarray, grid: Tensor, eyes: np.ndarray) -> Tensor:
+        drawing = self.sheets[look].sample(faces, grid, eyes)
+        return _signed(halftone(drawing) if name == "comic" else drawing)
 
     def _faces(self, rng: np.random.Generator, count: int) -> dict[str, Tensor]:
         """Whole faces with their parts and fields; see `PairTeacher.face_sample`."""
