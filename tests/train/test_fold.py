@@ -74,6 +74,17 @@ def test_each_pixels_colours_come_from_its_own_place(start):
     torch.testing.assert_close(unfolded(coarse(torch.cat([squares(colours, 2), features], 1)), 2), whole)
 
 
+def test_of_fewer_channels_the_first_are_kept(start):
+    wide = folded(start, COARSE)
+    config = dataclasses.replace(COARSE, channels={4: 4, 8: 4, 16: 4, 32: 5, 64: 4})
+    slim = folded(wide, config).net
+    assert torch.equal(slim.encoder[0][0].weight, wide.net.encoder[0][0].weight)
+    assert torch.equal(slim.encoder[1][0].weight, wide.net.encoder[1][0].weight[:5, :4])
+    two = wide.net.fusion_out[0].weight[:5]
+    assert torch.equal(slim.fusion_out[0].weight, torch.cat([two[:, :5], two[:, 8:13]], 1))
+    assert torch.equal(slim.fusion_skip[0].weight, wide.net.fusion_skip[0].weight[:, :17])
+
+
 def test_shapes_are_the_models_own(start, batches):
     drawn = batches.teacher.drawings["comic"]
     x = torch.from_numpy(np.array(drawn.faces.photos[0])).permute(2, 0, 1)[None].float() / 127.5 - 1

@@ -1,8 +1,8 @@
-"""The built-in model in another layout: what saw and drew pixels sees and draws squares of them, and learns to draw as
-before (Hinton et al. 2015, "Distilling the knowledge in a neural network").
+"""The built-in model in another layout: what saw and drew pixels sees and draws squares of them, or has fewer channels,
+and learns to draw as before (Hinton et al. 2015, "Distilling the knowledge in a neural network").
 
 All that lies below the full size is taken over, and so is what sees the whole face. Of the layers at the full size
-nothing remains: the first convolutions, which see squares now, and the last colours begin anew.
+nothing remains: the first convolutions, which see squares now, begin anew, and what has no room is cut off.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vtoon.train.recipes.distill import Batch, Distill, DistillOptions
 
 @torch.no_grad()
 def folded(start: BuiltinVToonify, config: VToonifyConfig) -> BuiltinVToonify:
-    """A model of all that `start` knows, whose network has another `config`: the same widths below the full size."""
+    """A model of all that `start` knows, whose network has another `config`: no wider below the full size."""
     model = BuiltinVToonify(start.codes.names, start.palettes.names, config)
     state = {k: v for k, v in start.state_dict().items() if not k.startswith(("net.", "codes."))}
     model.load_state_dict(state, strict=False)
@@ -36,15 +36,11 @@ def folded(start: BuiltinVToonify, config: VToonifyConfig) -> BuiltinVToonify:
 
 
 def _take_over(net: VToonify, old: VToonify) -> None:
-    squares = net.config.fold**2
+    squares = (net.config.fold // old.config.fold) ** 2
     own = net.state_dict()
     for key, value in _renamed(old, len(old.encoder) - len(net.encoder)).items():
-        if key in own and value.shape == own[key].shape:
-            own[key] = value
-        elif key in own and key.startswith(("encoder.", "generator.to_rgbs.")):  # one colour more for each pixel
-            own[key] = value.repeat_interleave(squares, 1 if "to_rgbs" in key else 0)
-        elif key in own and key.startswith("fusion_skip."):
-            own[key] = _of_squares(value, squares) if value.ndim == 4 else value.repeat_interleave(squares, 0)
+        if key in own:
+            own[key] = _first(key, _of_squares(key, value, squares) if squares > 1 else value, own[key].shape)
     net.load_state_dict(own)
 
 
@@ -53,20 +49,31 @@ def _renamed(old: VToonify, fewer: int) -> dict[str, Tensor]:
     state = {}
     for key, value in old.state_dict().items():
         part, _, rest = key.partition(".")
-        if part == "encoder":
+        if part == "encoder" and fewer:
             number, _, rest = rest.partition(".")
             key = f"encoder.{int(number) - fewer}.{rest}" if int(number) > fewer else ""
         state[key] = value
     return state
 
 
-def _of_squares(weight: Tensor, squares: int) -> Tensor:
-    """A convolution of three colours and features to three colours, [3, 3 + C, k, k], for the colours of squares: each
-    pixel's come from those of its own place."""
-    colours, features = weight[:, :3], weight[:, 3:].repeat_interleave(squares, 0)
-    same = torch.eye(squares).repeat(3, 3)  # [3 * squares, 3 * squares]
-    colours = colours.repeat_interleave(squares, 0).repeat_interleave(squares, 1) * same[:, :, None, None]
-    return torch.cat([colours, features], 1)
+def _first(key: str, value: Tensor, shape: torch.Size) -> Tensor:
+    """Where there are fewer channels, the first of them; of two joined features, of both."""
+    if key.startswith("fusion_out") and key.endswith("weight"):
+        halves = value.chunk(2, 1)
+        return torch.cat([half[: shape[0], : shape[1] // 2] for half in halves], 1)
+    return value[tuple(slice(0, n) for n in shape)]
+
+
+def _of_squares(key: str, value: Tensor, squares: int) -> Tensor:
+    """What makes three colours [3, ...], for the colours of squares: each pixel's come from those of its own place."""
+    if "to_rgb" in key and key.endswith(("conv.weight", "bias")) and "modulation" not in key:
+        return value.repeat_interleave(squares, 1)
+    if key.startswith("fusion_skip") and key.endswith("weight"):
+        colours, features = value[:, :3], value[:, 3:].repeat_interleave(squares, 0)
+        same = torch.eye(squares).repeat(3, 3)  # [3 * squares, 3 * squares]
+        colours = colours.repeat_interleave(squares, 0).repeat_interleave(squares, 1) * same[:, :, None, None]
+        return torch.cat([colours, features], 1)
+    return value.repeat_interleave(squares, 0) if len(value) == 3 else value
 
 
 def shapes_of(start: BuiltinVToonify, faces: FaceSheets) -> dict[str, Drawings]:
@@ -99,7 +106,9 @@ class Fold(Distill):
         """The `paint` of `batches` is `start.draw`. `student`: what has learned from it before."""
         reach = start.codes.tone_range.clone()
         torch.manual_seed(options.seed)
-        model = student or folded(start, config)
+        model = student or start
+        if model.net.config != config:
+            model = folded(model, config)
         if student is None:
             some = batches.make(0)
             unit_variance_(model.net.encoder[0], lambda: model.draw(*some.drawn))
