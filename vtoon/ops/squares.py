@@ -1,12 +1,11 @@
 """Pictures and their squares of pixels: means, one pixel for each square, and back.
 
 PyTorch has all of it. On a CPU its own functions go through pictures of three channels pixel by pixel; the same as
-convolutions with constant weights takes a third to a fifth of the time.
+convolutions with constant weights takes a third to a fifth of the time. The weights are made each time: kept ones might
+be those of a graph that was being traced, and hold no numbers.
 """
 
 from __future__ import annotations
-
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -47,18 +46,15 @@ def _convolves(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
-@lru_cache(maxsize=8)
 def _even(channels: int, side: int, dtype: torch.dtype) -> Tensor:
     return torch.full((channels, 1, side, side), 1 / side**2, dtype=dtype)
 
 
-@lru_cache(maxsize=8)
 def _tent(channels: int, times: int, dtype: torch.dtype) -> Tensor:
     line = 1 - (torch.arange(2 * times) - (times - 0.5)).abs() / times
     return (line[:, None] * line).to(dtype).repeat(channels, 1, 1, 1)
 
 
-@lru_cache(maxsize=8)
 def _places(channels: int, side: int, dtype: torch.dtype) -> Tensor:
     """[channels side side, channels, side, side]: 1 where a channel comes from a place of the square."""
     weight = torch.eye(channels * side**2).unflatten(1, (channels, side, side))
