@@ -15,12 +15,13 @@ import torch
 from small import SmallEncoder, save_published
 from tiny import TINY
 
+import vtoon.pipeline.stylize
 from vtoon.cli import launcher, main
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.painters.published import PublishedModel
 from vtoon.types import Frame
 from vtoon.video import VideoWriter
-from vtoon.weights.checkpoint import save_checkpoint
+from vtoon.weights.checkpoint import DEFAULT_CHECKPOINT, save_checkpoint
 
 MakeClip = Callable[..., Path]
 LOGGER = logging.NOTSET, [], True  # level, handlers, whether it passes on
@@ -56,6 +57,13 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
     save_checkpoint(path, BuiltinVToonify(["cartoon", "comic"], ["own", "sunset"], TINY), {"steps": 0})
     return path
+
+
+@pytest.fixture(autouse=True)
+def the_model_that_ships(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside of tests/web: a page that is served beside a test has a model of its own as long as it runs."""
+    if request.path.parent.name != "web":
+        monkeypatch.setattr(vtoon.pipeline.stylize, "DEFAULT_CHECKPOINT", DEFAULT_CHECKPOINT)
 
 
 @pytest.fixture(scope="session")
