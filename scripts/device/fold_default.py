@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from vtoon.models.builtin import SMALL
 from vtoon.train.batches import Batches
 from vtoon.train.pairs import prepare_faces
 from vtoon.train.recipes.distill import DistillOptions
-from vtoon.train.recipes.fold import Fold, shapes_of
+from vtoon.train.recipes.fold import Fold, of_looks, shapes_of
+from vtoon.train.students import PRESETS
 from vtoon.train.teacher import PairTeacher
 from vtoon.train.trainer import TrainOptions, fit
 from vtoon.weights.checkpoint import load_checkpoint
@@ -28,6 +28,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faces", type=Path, nargs="+", required=True, help="folders of portraits")
     parser.add_argument("--init", type=Path, required=True, help="the model")
+    parser.add_argument("--preset", choices=list(PRESETS), default="small", help="the layout")
+    parser.add_argument("--looks", nargs="+", help="of the model; default: all")
     parser.add_argument("--student", type=Path, help="go on from what another run has made of it")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--batch", type=int, default=8, help="views")
@@ -42,10 +44,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     start = load_checkpoint(args.init)
-    start.model.eval().requires_grad_(False)
+    model = of_looks(start.model, args.looks or start.model.codes.names).eval().requires_grad_(False)
     faces = prepare_faces(args.faces, args.cache)
-    teacher = PairTeacher(faces, shapes_of(start.model, faces), args.size)
-    paint = lambda *drawn: start.model.draw(*drawn, dtype=torch.bfloat16)  # noqa: E731
+    teacher = PairTeacher(faces, shapes_of(model, faces), args.size)
+    paint = lambda *drawn: model.draw(*drawn, dtype=torch.bfloat16)  # noqa: E731
     times = dict.fromkeys(teacher.looks, 1.0) | {
         k: float(v) for k, _, v in (word.partition("=") for word in args.often)
     }
@@ -58,7 +60,7 @@ def main() -> None:
     student = load_checkpoint(args.student) if args.student else None
     about = (student or start).provenance
     runs = [*about.get("folded", []), command]
-    recipe = Fold(start.model, SMALL, batches, options, load_face_embedding() if args.perc_loss else None,
+    recipe = Fold(model, PRESETS[args.preset], batches, options, load_face_embedding() if args.perc_loss else None,
                   lambda step: about | {"folded": runs}, student and student.model)  # fmt: skip
     fit(recipe, TrainOptions(args.out, args.steps, log_every=20, preview_every=250, save_every=250))
 

@@ -15,7 +15,7 @@ from vtoon.ops.squares import folded as squares
 from vtoon.ops.squares import unfolded
 from vtoon.train.batches import Batches
 from vtoon.train.recipes.distill import DistillOptions
-from vtoon.train.recipes.fold import Fold, folded, shapes_of
+from vtoon.train.recipes.fold import Fold, folded, of_looks, shapes_of
 from vtoon.train.teacher import PairTeacher
 from vtoon.train.trainer import TrainOptions, fit
 from vtoon.types import Landmarks
@@ -83,6 +83,21 @@ def test_of_fewer_channels_the_first_are_kept(start):
     two = wide.net.fusion_out[0].weight[:5]
     assert torch.equal(slim.fusion_out[0].weight, torch.cat([two[:, :5], two[:, 8:13]], 1))
     assert torch.equal(slim.fusion_skip[0].weight, wide.net.fusion_skip[0].weight[:, :17])
+
+
+def test_some_looks_draw_what_they_drew(start):
+    one = of_looks(start, ["comic"])
+    x, eyes = torch.rand(1, 3, 64, 48) * 2 - 1, torch.full((1, 1), 20.0)
+    drawn = [model(x, torch.tensor([look]), None, torch.ones(1, 1), eyes) for model, look in ((start, 1), (one, 0))]
+    torch.testing.assert_close(*drawn, rtol=0, atol=1e-3)
+
+
+def test_a_student_of_fewer_looks_keeps_its_network(start, batches):
+    student = folded(of_looks(start, ["comic"]), COARSE)
+    model = recipe_of(start, batches, student=student).model
+    assert torch.equal(model.net.encoder[0][0].weight, student.net.encoder[0][0].weight)
+    assert torch.equal(model.codes.looks[1], student.codes.looks[0])
+    assert torch.equal(model.face.fields.weight, start.face.fields.weight)
 
 
 def test_shapes_are_the_models_own(start, batches):

@@ -7,6 +7,8 @@ nothing remains: the first convolutions, which see squares now, begin anew, and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -32,6 +34,15 @@ def folded(start: BuiltinVToonify, config: VToonifyConfig) -> BuiltinVToonify:
     model.codes.zoom.copy_(start.codes.zoom[:rows])
     model.codes.tone_range.copy_(start.codes.tone_range)
     _take_over(model.net, start.net)
+    return model
+
+
+@torch.no_grad()
+def of_looks(start: BuiltinVToonify, looks: Sequence[str]) -> BuiltinVToonify:
+    """A model of some of the looks of another, in their own order, that draws them as it does."""
+    model = BuiltinVToonify(looks, start.palettes.names, start.net.config)
+    model.adopt(start)
+    model.palettes.load_state_dict(start.palettes.state_dict())
     return model
 
 
@@ -76,6 +87,13 @@ def _of_squares(key: str, value: Tensor, squares: int) -> Tensor:
     return value.repeat_interleave(squares, 0) if len(value) == 3 else value
 
 
+@torch.no_grad()
+def _with_net(start: BuiltinVToonify, other: BuiltinVToonify) -> BuiltinVToonify:
+    model = of_looks(other, start.codes.names)
+    model.load_state_dict({k: v for k, v in start.state_dict().items() if not k.startswith(("net.", "codes."))}, False)
+    return model
+
+
 def shapes_of(start: BuiltinVToonify, faces: FaceSheets) -> dict[str, Drawings]:
     """How each look of a model reshapes each face; the sheets are the photos, for it draws views of them itself."""
     from vtoon.painters.builtin import BuiltinPainter
@@ -107,6 +125,8 @@ class Fold(Distill):
         reach = start.codes.tone_range.clone()
         torch.manual_seed(options.seed)
         model = student or start
+        if model.codes.names != start.codes.names:  # its network, and all else as the teacher has it
+            model = _with_net(start, model)
         if model.net.config != config:
             model = folded(model, config)
         if student is None:
