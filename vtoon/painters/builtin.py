@@ -30,7 +30,8 @@ from vtoon.painters.living_eyes import keep_rims, redraw_eyes
 from vtoon.painters.tones import SteadyTones
 from vtoon.types import Landmarks, Style
 
-SMALL_BYTES = 1000  # for each pixel drawn by the small model: about 900 were measured
+SMALL_BYTES = 1000  # for each pixel drawn by a small model: about 900 were measured
+SQUARES_BYTES = 400  # ... by one that draws squares of pixels: 280
 KEPT = 4  # networks that are baked for a face
 SAME_SIZE, SAME_TONE = 0.01, 1 / 128  # share of the face's size, and of [-1, 1]: a level: less is not seen
 CARRIED = 6  # steps in which a warped point is found; each leaves a third of the error
@@ -40,7 +41,7 @@ SHARPENING = 2.5  # of a face that is drawn at twice its size or more
 class BuiltinPainter(Painter):
     """The built-in kind of model with one style at one degree."""
 
-    rounding, bytes_per_pixel, parallel = True, SMALL_BYTES, True
+    rounding, parallel = True, True
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class BuiltinPainter(Painter):
     ) -> None:
         self.model, self.degree, self.dtype = channels_last_(model.to(device)), float(degree), dtype
         self.device, self.steady = device, steady
+        self.bytes_per_pixel = SQUARES_BYTES if model.net.config.fold > 1 else SMALL_BYTES
         self.look = model.codes.names.index(style.look)
         self.palette = model.palettes.names.index(style.palette) if color_transfer else None
         self.traits = float(model.traits[self.look])
