@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--init", type=Path, required=True, help="the model")
     parser.add_argument("--preset", choices=list(PRESETS), default="small", help="the layout")
     parser.add_argument("--looks", nargs="+", help="of the model; default: all")
-    parser.add_argument("--student", type=Path, help="go on from what another run has made of it")
+    parser.add_argument("--student", type=Path, help="what another run has made of it, to begin from")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--batch", type=int, default=8, help="views")
     parser.add_argument("--size", type=int, default=128, help="side of a view, px")

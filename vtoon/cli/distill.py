@@ -47,7 +47,7 @@ class DistillCommand:
     style: Annotated[str, arg(aliases=["-s"], metavar="NAME")] = "own"
     """The name of the style in the new file."""
     preset: Literal["small", "live"] = "small"
-    """small: as large as the built-in model (9.8 GFLOP at 256x256, 7.6 MB). live: a sixth of it (1.6 GFLOP, 1.6 MB)."""
+    """small: as large as the built-in model (5.1 GFLOP at 256x256, 4.8 MB). live: a third of it (1.6 GFLOP, 1.6 MB)."""
     outdir: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH", help_behavior_hint="(default: runs/NAME)")] = (
         None
     )

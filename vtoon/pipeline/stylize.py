@@ -268,7 +268,7 @@ def wanted(
 def load(
     checkpoint: str | os.PathLike = "default", device: str = "auto", companions: Companions | None = None
 ) -> Stylizer:
-    """A Stylizer with the built-in model (`live`: the quick one, of one look), a model file of yours, a published
+    """A Stylizer with the built-in model (`live`: the quick one, of three looks), a model file of yours, a published
     VToonify (.pt, or converted) or what `vtoon export` wrote (.onnx).
 
     A published model that is not where it should be (vtoonify_d_cartoon/vtoonify_s_d.pt) is looked for where files of

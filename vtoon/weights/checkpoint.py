@@ -21,7 +21,7 @@ from vtoon.weights.styles import StyleBank, build_styles, list_command
 
 FORMAT = "vtoon-1"
 DEFAULT_CHECKPOINT = built_in_model()
-LIVE_CHECKPOINT = built_in_model("live.safetensors")  # one look, quick
+LIVE_CHECKPOINT = built_in_model("live.safetensors")  # three looks, quick
 
 
 @dataclass(frozen=True)
