@@ -18,8 +18,8 @@ from vtoon.models.vtoonify import VToonify, VToonifyConfig
 from vtoon.ops import arithmetic
 from vtoon.ops.squares import enlarged, folded, means, unfolded
 
-# 5.1 GFLOP at 256x256, 4.8 MB. It sees and draws squares of 2x2 pixels: features of the whole size are so many that the few
-# channels they may have leave a processor half idle, a third of its time in a network that has them.
+# 5.1 GFLOP at 256x256, 4.8 MB. It sees and draws squares of 2x2 pixels: features of the whole size are so many that the
+# few channels they may have leave a processor half idle, a third of its time in a network that has them.
 SMALL = VToonifyConfig(
     backbone="toonify",
     in_size=128,
