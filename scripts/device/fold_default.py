@@ -16,7 +16,7 @@ import torch
 from vtoon.train.batches import Batches
 from vtoon.train.pairs import prepare_faces
 from vtoon.train.recipes.distill import DistillOptions
-from vtoon.train.recipes.fold import Fold, of_looks, shapes_of
+from vtoon.train.recipes.fold import Fold, shapes_of
 from vtoon.train.students import PRESETS
 from vtoon.train.teacher import PairTeacher
 from vtoon.train.trainer import TrainOptions, fit
@@ -44,14 +44,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     start = load_checkpoint(args.init)
-    model = of_looks(start.model, args.looks or start.model.codes.names).eval().requires_grad_(False)
+    model = start.model.of_looks(args.looks or start.model.codes.names).eval().requires_grad_(False)
     faces = prepare_faces(args.faces, args.cache)
     teacher = PairTeacher(faces, shapes_of(model, faces), args.size)
     paint = lambda *drawn: model.draw(*drawn, dtype=torch.bfloat16)  # noqa: E731
-    times = dict.fromkeys(teacher.looks, 1.0) | {
-        k: float(v) for k, _, v in (word.partition("=") for word in args.often)
-    }
-    batches = Batches(teacher, args.batch, "cpu", faces=1, paint=paint, shares=list(times.values()))
+    often = {name: float(times) for name, _, times in (word.partition("=") for word in args.often)}
+    shares = [often.get(look, 1.0) for look in teacher.looks]
+    batches = Batches(teacher, args.batch, "cpu", faces=1, paint=paint, shares=shares)
     options = DistillOptions(
         args.steps, args.batch, args.lr, perc_loss=args.perc_loss, tmp_loss=args.tmp_loss, adv_loss=args.adv_loss,
         adv_from=args.adv_from, dtype=torch.bfloat16,

@@ -24,8 +24,9 @@ class Script:
         return clip((np.full((64, 64, 3), number, np.uint8) for number in range(len(self.shown))), rate)
 
     def find(self, image, effort):
-        self.efforts.append((int(image[0, 0, 0]), effort))
-        return [FacePose.of(face.points) for face in self.shown[int(image[0, 0, 0])]]
+        number = int(image.ravel()[0])
+        self.efforts.append((number, effort))
+        return [FacePose.of(face.points) for face in self.shown[number]]
 
     def landmarks(self, image, pose):
         number = int(image.ravel()[0])

@@ -15,7 +15,7 @@ from vtoon.ops.squares import folded as squares
 from vtoon.ops.squares import unfolded
 from vtoon.train.batches import Batches
 from vtoon.train.recipes.distill import DistillOptions
-from vtoon.train.recipes.fold import Fold, folded, of_looks, shapes_of
+from vtoon.train.recipes.fold import Fold, folded, shapes_of
 from vtoon.train.teacher import PairTeacher
 from vtoon.train.trainer import TrainOptions, fit
 from vtoon.types import Landmarks
@@ -86,14 +86,14 @@ def test_of_fewer_channels_the_first_are_kept(start):
 
 
 def test_some_looks_draw_what_they_drew(start):
-    one = of_looks(start, ["comic"])
+    one = start.of_looks(["comic"])
     x, eyes = torch.rand(1, 3, 64, 48) * 2 - 1, torch.full((1, 1), 20.0)
     drawn = [model(x, torch.tensor([look]), None, torch.ones(1, 1), eyes) for model, look in ((start, 1), (one, 0))]
     torch.testing.assert_close(*drawn, rtol=0, atol=1e-3)
 
 
 def test_a_student_of_fewer_looks_keeps_its_network(start, batches):
-    student = folded(of_looks(start, ["comic"]), COARSE)
+    student = folded(start.of_looks(["comic"]), COARSE)
     model = recipe_of(start, batches, student=student).model
     assert torch.equal(model.net.encoder[0][0].weight, student.net.encoder[0][0].weight)
     assert torch.equal(model.codes.looks[1], student.codes.looks[0])

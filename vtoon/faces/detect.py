@@ -68,8 +68,6 @@ class FaceDetector:
 
     def find(self, image: np.ndarray, effort: int = THOROUGH) -> list[FacePose]:
         """Boxes of faces in a uint8 [H, W(, 3)] picture, without landmarks, biggest first."""
-        if effort < THOROUGH:  # HOG finds nearly all faces in grey, too, in three quarters of the time
-            image = _grey(image)
         found = self._scan(image, QUICK_SIDE)
         if effort >= WIDE:
             found = _merge(found + self._scan(image, WIDE_SIDE))
@@ -79,7 +77,7 @@ class FaceDetector:
 
     def landmarks(self, image: np.ndarray, pose: FacePose) -> Landmarks | None:
         """The 68 points of the face at `pose`; None: no face there. A doubtful fit is tried again from a tilt."""
-        gray = _grey(image)
+        gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         best = _settled(gray, pose)
         if best.spread > DOUBTFUL_SPREAD:
             tilts = (replace(pose, angle=pose.angle + np.deg2rad(tilt)) for tilt in TILTS)
@@ -112,10 +110,6 @@ class FaceDetector:
         picture = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
         back = np.eye(2, 3)
         return _merge([_returned(_pose(found.rect), back, scale, 0.0) for found in _mmod()(picture, 0)])
-
-
-def _grey(image: np.ndarray) -> np.ndarray:
-    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
 def _settled(gray: np.ndarray, pose: FacePose) -> Fit:

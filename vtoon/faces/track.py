@@ -26,7 +26,7 @@ UNCONFIRMED_SECONDS = 3.0  # how long the trees alone (profile, hand before the 
 
 
 class Detector(Protocol):
-    """What the tracker asks of a detector; see FaceDetector."""
+    """What the tracker asks of a detector; see FaceDetector. Pictures are grey but for those of a THOROUGH search."""
 
     def find(self, image: np.ndarray, effort: int) -> list[FacePose]: ...
     def landmarks(self, image: np.ndarray, pose: FacePose) -> Landmarks | None: ...
@@ -149,7 +149,8 @@ class _Shot:
         first = self._thorough is None
         self._frames, self._looked = 0, now
         self._effort = self._next_effort(now)
-        found = self._detector.find(image, self._effort)
+        # HOG finds nearly all faces in grey, too, in three quarters of the time.
+        found = self._detector.find(image if self._effort == THOROUGH else gray, self._effort)
         for track in self._tracks:
             mine = [pose for pose in found if pose.overlap(track.pose) > SAME_FACE]
             if mine or self._detector.recognises(track.follower.chip):

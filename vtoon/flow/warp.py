@@ -54,9 +54,9 @@ def inverse(flow: np.ndarray, rounds: int = 2) -> np.ndarray:
     """The way back of a smooth flow [2, H, W] px, found by going there: back(q) = -flow(q + back(q)), starting from
     -flow (Chen et al. 2008, "A simple fixed-point approach to invert a deformation field"). Where several pixels have
     gone to one place, or none, the two do not close."""
-    pairs, back = cv2.merge(list(flow)), -flow
+    back = -flow
     for _ in range(rounds):
-        back = -np.stack(cv2.split(backward_warp(pairs, back)))
+        back = -_at_the_end(flow, back)
     return back
 
 
@@ -69,7 +69,7 @@ def occlusion_mask(forward: np.ndarray, backward: np.ndarray, boundaries: bool =
     large displacement optical flow", equations 5 and 6; Lai et al. 2018 use both).
     """
     height, width = forward.shape[1:]
-    back = np.stack(cv2.split(backward_warp(cv2.merge(list(backward)), forward)))
+    back = _at_the_end(backward, forward)
     length = _squared(forward)
     lost = _squared(forward + back) > 0.01 * (length + _squared(back)) + 0.5
     x, y = pixel_grid(height, width) + forward
@@ -89,6 +89,11 @@ def follow(
     """
     flow = estimate(source, target)
     return backward_warp(picture, flow), occlusion_mask(flow, estimate(target, source))
+
+
+def _at_the_end(flow: np.ndarray, way: np.ndarray) -> np.ndarray:
+    """What `flow` [2, H, W] is where `way` [2, H, W] leads each pixel."""
+    return np.stack(cv2.split(backward_warp(cv2.merge(list(flow)), way)))
 
 
 def _squared(flow: np.ndarray) -> np.ndarray:

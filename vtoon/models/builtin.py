@@ -168,6 +168,13 @@ class BuiltinVToonify(nn.Module):
         for name in ("holds", "traits", "eyes"):
             getattr(self, name).copy_(getattr(other, name)[rows].cpu() * known)
 
+    def of_looks(self, looks: Sequence[str]) -> BuiltinVToonify:
+        """A model of these looks with this one's network and palettes; see `adopt`."""
+        model = BuiltinVToonify(looks, self.palettes.names, self.net.config)
+        model.adopt(self)
+        model.palettes.load_state_dict(self.palettes.state_dict())
+        return model
+
 
 def _own(fields: Tensor, look: Tensor, eye_distance: Tensor) -> Tensor:
     """Of all looks' fields [N, looks, 2, h, w], in eye distances, each face's own: [N, 2, h, w] px."""

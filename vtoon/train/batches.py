@@ -103,7 +103,8 @@ class Batches:
         made = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         made["x"] = _signed(worse(rng, made["x"]))
         if self.paint:
-            made["target"] = self.paint(*(made[name] for name in ("x", "parts", "look", "eye_distance", "tones")))
+            with torch.no_grad():
+                made["target"] = self.paint(*(made[name] for name in ("x", "parts", "look", "eye_distance", "tones")))
         return made
 
     def _pairs_of(self, rng: np.random.Generator, look: int, count: int) -> dict[str, Tensor]:

@@ -28,9 +28,7 @@ CODE = 12.0  # rate of the code over a plain convolution's
 def with_look(start: BuiltinVToonify, look: str, like: Mapping[str, float]) -> BuiltinVToonify:
     """A model that draws one more look, the last; `like`: shares of known ones, whose sum is 1, to begin with."""
     names = start.codes.names
-    model = BuiltinVToonify([*names, look], start.palettes.names, start.net.config)
-    model.adopt(start)
-    model.palettes.load_state_dict(start.palettes.state_dict())
+    model = start.of_looks([*names, look])
     shares = torch.tensor([like.get(name, 0.0) for name in names])
     with torch.no_grad():
         for values in _own(model):

@@ -7,8 +7,6 @@ nothing remains: the first convolutions, which see squares now, begin anew, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,18 +14,19 @@ from torch import Tensor
 from vtoon.image import grid, to_uint8
 from vtoon.models.builtin import BuiltinVToonify
 from vtoon.models.vtoonify import VToonify, VToonifyConfig
+from vtoon.painters.builtin import BuiltinPainter
 from vtoon.train.batches import Batches
 from vtoon.train.init import unit_variance_
 from vtoon.train.pairs import Drawings, FaceSheets
-from vtoon.train.recipes.distill import Batch, Distill, DistillOptions
+from vtoon.train.recipes.distill import Distill, DistillOptions
+from vtoon.types import Landmarks, Style
 
 
 @torch.no_grad()
 def folded(start: BuiltinVToonify, config: VToonifyConfig) -> BuiltinVToonify:
     """A model of all that `start` knows, whose network has another `config`: no wider below the full size."""
     model = BuiltinVToonify(start.codes.names, start.palettes.names, config)
-    state = {k: v for k, v in start.state_dict().items() if not k.startswith(("net.", "codes."))}
-    model.load_state_dict(state, strict=False)
+    model.load_state_dict(_beside_the_network(start), strict=False)
     rows = config.num_latents
     for name in ("looks", "tone"):
         getattr(model.codes, name).copy_(getattr(start.codes, name)[:, :rows])
@@ -37,13 +36,9 @@ def folded(start: BuiltinVToonify, config: VToonifyConfig) -> BuiltinVToonify:
     return model
 
 
-@torch.no_grad()
-def of_looks(start: BuiltinVToonify, looks: Sequence[str]) -> BuiltinVToonify:
-    """A model of some of the looks of another, in their own order, that draws them as it does."""
-    model = BuiltinVToonify(looks, start.palettes.names, start.net.config)
-    model.adopt(start)
-    model.palettes.load_state_dict(start.palettes.state_dict())
-    return model
+def _beside_the_network(model: BuiltinVToonify) -> dict[str, Tensor]:
+    """The state of all but the network that draws and its codes."""
+    return {k: v for k, v in model.state_dict().items() if not k.startswith(("net.", "codes."))}
 
 
 def _take_over(net: VToonify, old: VToonify) -> None:
@@ -87,18 +82,8 @@ def _of_squares(key: str, value: Tensor, squares: int) -> Tensor:
     return value.repeat_interleave(squares, 0) if len(value) == 3 else value
 
 
-@torch.no_grad()
-def _with_net(start: BuiltinVToonify, other: BuiltinVToonify) -> BuiltinVToonify:
-    model = of_looks(other, start.codes.names)
-    model.load_state_dict({k: v for k, v in start.state_dict().items() if not k.startswith(("net.", "codes."))}, False)
-    return model
-
-
 def shapes_of(start: BuiltinVToonify, faces: FaceSheets) -> dict[str, Drawings]:
     """How each look of a model reshapes each face; the sheets are the photos, for it draws views of them itself."""
-    from vtoon.painters.builtin import BuiltinPainter
-    from vtoon.types import Landmarks, Style
-
     looks = {}
     for look in start.codes.names:
         painter = BuiltinPainter(start, Style(0, look, look, start.palettes.names[0]), 1.0, False, torch.device("cpu"))
@@ -126,10 +111,12 @@ class Fold(Distill):
         torch.manual_seed(options.seed)
         model = student or start
         if model.codes.names != start.codes.names:  # its network, and all else as the teacher has it
-            model = _with_net(start, model)
+            model = model.of_looks(start.codes.names)
+            model.load_state_dict(_beside_the_network(start), strict=False)
+        anew = model.net.config.fold != config.fold
         if model.net.config != config:
             model = folded(model, config)
-        if student is None:
+        if anew:
             some = batches.make(0)
             unit_variance_(model.net.encoder[0], lambda: model.draw(*some.drawn))
         super().__init__(model, batches.teacher, options, perceptual, batches.device, provenance, batches.make)
@@ -139,10 +126,6 @@ class Fold(Distill):
         del self.state["f_optim"]
         self.batches = batches
         self.about |= {"recipe": "Fold"}
-
-    def next_batch(self, step: int) -> Batch:
-        with torch.no_grad():
-            return super().next_batch(step)
 
     @torch.no_grad()
     def preview(self) -> np.ndarray:
